@@ -1,0 +1,24 @@
+"""`workbench`: the command line. Each command is a module beside this one; heavy imports wait."""
+
+import sys
+
+import typer
+
+from pipelines.errors import WorkbenchError
+
+app = typer.Typer(
+    name="workbench",
+    help="Audit AI preference labels with people, and export data that can be trusted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on stderr and its exit code."""
+    try:
+        app()
+    except WorkbenchError as error:
+        print(f"workbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
