@@ -19,7 +19,7 @@ FAILURE_NAMES = ("unparsed", "refused", "truncated", "error")
 
 @dataclass(frozen=True)
 class Annotations:
-    """Verdicts in long form; row k of the verdict arrays is one AI judgment, of the label arrays one vote."""
+    """Verdicts in long form: one row a judgment in `verdict_*`, one row a vote in `label_*`."""
 
     n_pairs: int
     prompt: IntArray  # (n_pairs,) code of the pair's prompt: equal codes are one cluster

@@ -16,7 +16,7 @@ class Base(DeclarativeBase):
 
 
 class Annotator(Base):
-    """A person who labels. `link_hash` is the SHA-256 of a personal link's token, never the token."""
+    """A person who labels. `link_hash` is the SHA-256 of their link's token, never the token."""
 
     __tablename__ = "annotator"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -27,7 +27,7 @@ class Annotator(Base):
 
 
 class ReviewToken(Base):
-    """What an open review page proves itself with; SHA-256 of the token, bound to one person and round."""
+    """What an open review page proves itself with: a token's SHA-256, bound to person and round."""
 
     __tablename__ = "review_token"
     hash: Mapped[str] = mapped_column(primary_key=True)
@@ -49,7 +49,9 @@ class Round(Base):
 
 
 class Item(Base):
-    """One drawn pair. `position` is its place in its stratum's draw, from 0; the certificate reads in that order.
+    """One drawn pair. `position` is its place in its stratum's draw, from 0.
+
+    The certificate reads in that order.
 
     `rank` orders the review queue over all strata. Edge cases queued in addition have
     `stratum` "edge" and never enter a certificate. `ai_label`, `p_a`, `model_a/b` and `slices`
@@ -89,7 +91,7 @@ class Slot(Base):
 
 
 class Seat(Base):
-    """A person's place in a round. Away (no action for the lease time) means: open slots go to others."""
+    """A person's place in a round. Away for the lease time: their open slots go to others."""
 
     __tablename__ = "seat"
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
@@ -108,7 +110,14 @@ class Lease(Base):
     left: Mapped[str]  # "A" or "B"
     issued_at: Mapped[float]
     ended_at: Mapped[float | None]  # answered, skipped or handed back
-    __table_args__ = (Index("lease_open", "annotator_id", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),)
+    __table_args__ = (
+        Index(
+            "lease_open",
+            "annotator_id",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
 
 
 class Vote(Base):
@@ -137,8 +146,21 @@ class Vote(Base):
     created_at: Mapped[float]
     undone_at: Mapped[float | None]
     __table_args__ = (
-        Index("vote_once", "annotator_id", "item_id", unique=True, sqlite_where=text("undone_at IS NULL"), postgresql_where=text("undone_at IS NULL")),
-        Index("vote_slot", "slot_id", unique=True, sqlite_where=text("undone_at IS NULL AND counts"), postgresql_where=text("undone_at IS NULL AND counts")),
+        Index(
+            "vote_once",
+            "annotator_id",
+            "item_id",
+            unique=True,
+            sqlite_where=text("undone_at IS NULL"),
+            postgresql_where=text("undone_at IS NULL"),
+        ),
+        Index(
+            "vote_slot",
+            "slot_id",
+            unique=True,
+            sqlite_where=text("undone_at IS NULL AND counts"),
+            postgresql_where=text("undone_at IS NULL AND counts"),
+        ),
     )
 
 
@@ -180,7 +202,7 @@ class GateCrossing(Base):
 
 
 class DrawStage(Base):
-    """Active mode: one batch of the draw, with the fit it was drawn by, so that it can be replayed."""
+    """Active mode: one batch of the draw with the fit it was drawn by, so that it can be replayed."""
 
     __tablename__ = "draw_stage"
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
@@ -193,7 +215,7 @@ class DrawStage(Base):
 
 
 class Adjudication(Base):
-    """A third person's decision on a pair where votes disagree; versions are kept, the newest stands."""
+    """A third person's decision where votes disagree; versions are kept, the newest stands."""
 
     __tablename__ = "adjudication"
     id: Mapped[int] = mapped_column(primary_key=True)
