@@ -54,7 +54,9 @@ class Item(Base):
     The certificate reads in that order.
 
     `rank` orders the review queue over all strata. Edge cases queued in addition have
-    `stratum` "edge" and never enter a certificate. `ai_label`, `p_a`, `model_a/b` and `slices`
+    `stratum` "edge" and never enter a certificate; there alone `ai_label` may be "none", where
+    the judge abstained or failed. `inclusion_prob` is the chance that this round's draw, as far as
+    it has gone, holds the pair. `ai_label`, `p_a`, `model_a/b` and `slices`
     must never reach a browser before this person's vote.
     """
 
@@ -202,7 +204,10 @@ class GateCrossing(Base):
 
 
 class DrawStage(Base):
-    """Active mode: one batch of the draw with the fit it was drawn by, so that it can be replayed."""
+    """One batch of a stratum's draw: the first one, each extension, each stage of active mode.
+
+    `fit` is what an active stage was drawn by (empty for uniform draws), for replaying it.
+    """
 
     __tablename__ = "draw_stage"
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
@@ -211,6 +216,18 @@ class DrawStage(Base):
     start: Mapped[int]
     size: Mapped[int]
     fit: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+
+
+class LabelImport(Base):
+    """A file of human labels read into a round: what was in it and what became of its rows."""
+
+    __tablename__ = "label_import"
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"), primary_key=True)
+    file_hash: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the file's bytes
+    file_name: Mapped[str]
+    slot_rule: Mapped[str]  # how the vote that counts was chosen where one pair has several
+    counts: Mapped[dict[str, Any]]
     created_at: Mapped[float]
 
 

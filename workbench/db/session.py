@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 
@@ -15,9 +15,9 @@ def open_engine(url: str | Path) -> Engine:
     SQLite commits are durable (WAL, synchronous FULL) and every transaction takes the write lock
     when it starts, so two writers wait for each other instead of failing half-way.
     """
-    if isinstance(url, Path):
-        url = f"sqlite:///{url}"
-    engine = create_engine(url)
+    # Not f"sqlite:///{path}": a folder's name may hold "%20", which a URL would unquote.
+    address = URL.create("sqlite", database=str(url)) if isinstance(url, Path) else url
+    engine = create_engine(address)
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
