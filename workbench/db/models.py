@@ -23,6 +23,7 @@ class Annotator(Base):
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[float]
     link_hash: Mapped[str | None] = mapped_column(unique=True)
+    role: Mapped[str] = mapped_column(default="annotator", server_default="annotator")  # or "owner"
     revoked_at: Mapped[float | None]
 
 
@@ -34,6 +35,7 @@ class ReviewToken(Base):
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
     round_id: Mapped[int] = mapped_column(ForeignKey("round.id"))
     expires_at: Mapped[float]
+    seen_at: Mapped[float] = mapped_column(default=0.0, server_default="0")  # last sync; 0: left
 
 
 class Round(Base):
@@ -103,12 +105,16 @@ class Seat(Base):
 
 
 class Lease(Base):
-    """A slot handed to one person's browser. `left` says which response stands on the left."""
+    """A slot handed to one person's browser. `left` says which response stands on the left.
+
+    `holder` is the hash of the review token of the page (the tab) that has the pair in its queue.
+    """
 
     __tablename__ = "lease"
     id: Mapped[str] = mapped_column(primary_key=True)  # unguessable
     slot_id: Mapped[int] = mapped_column(ForeignKey("slot.id"), index=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
+    holder: Mapped[str | None]
     left: Mapped[str]  # "A" or "B"
     issued_at: Mapped[float]
     ended_at: Mapped[float | None]  # answered, skipped or handed back
@@ -116,6 +122,13 @@ class Lease(Base):
         Index(
             "lease_open",
             "annotator_id",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index(
+            "lease_once",
+            "slot_id",
+            unique=True,
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
@@ -163,6 +176,8 @@ class Vote(Base):
             sqlite_where=text("undone_at IS NULL AND counts"),
             postgresql_where=text("undone_at IS NULL AND counts"),
         ),
+        Index("vote_item", "item_id"),
+        Index("vote_person", "round_id", "annotator_id", "created_at"),
     )
 
 
@@ -179,6 +194,17 @@ class Skip(Base):
     reason: Mapped[str | None]
     created_at: Mapped[float]
     undone_at: Mapped[float | None]
+    __table_args__ = (
+        Index(
+            "skip_once",
+            "annotator_id",
+            "item_id",
+            unique=True,
+            sqlite_where=text("undone_at IS NULL"),
+            postgresql_where=text("undone_at IS NULL"),
+        ),
+        Index("skip_item", "item_id"),
+    )
 
 
 class Undo(Base):
@@ -188,6 +214,19 @@ class Undo(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     target_id: Mapped[str] = mapped_column(unique=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
+    created_at: Mapped[float]
+
+
+class Amendment(Base):
+    """A note or tags given after the vote; the one with the greatest `seq` stands."""
+
+    __tablename__ = "amendment"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    vote_id: Mapped[str] = mapped_column(index=True)  # no foreign key: it may overtake its vote
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
+    seq: Mapped[float]
+    comment: Mapped[str | None]
+    details: Mapped[dict[str, Any]]
     created_at: Mapped[float]
 
 
