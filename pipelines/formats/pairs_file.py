@@ -1,0 +1,82 @@
+"""Rows of the pairs file (DESIGN.md, "The pairs file"): the record itself, strictly read."""
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from pipelines.formats.containers import RawRow
+from pipelines.formats.rejects import (
+    BROKEN_JSON,
+    NOT_A_NUMBER,
+    NOT_AN_OBJECT,
+    WRONG_TYPE,
+    BadRow,
+    reason_of,
+)
+from pipelines.records import PreferencePair
+
+
+def parse_pair(raw: RawRow) -> PreferencePair:
+    """One row as a pair, its id as given.
+
+    Raises:
+        BadRow: With the reason and the key.
+    """
+    try:
+        if isinstance(raw, dict):
+            return PreferencePair.model_validate(_without_nulls(raw))
+        pair = PreferencePair.model_validate_json(raw)
+    except ValidationError as error:
+        text = raw if isinstance(raw, bytes) else None
+        raise BadRow(*reason_of(error, text)) from error
+    # JSON has no NaN, but parsers take it, and in a free field (`meta`) nothing else would see it.
+    if b"NaN" in raw or b"Infinity" in raw:
+        parse_json(raw)
+    return pair
+
+
+def parse_json(raw: RawRow) -> dict[str, Any]:
+    """One row of a foreign format as a dict.
+
+    Raises:
+        BadRow: It is not one JSON object, or holds NaN, infinity or half a surrogate pair.
+    """
+    if isinstance(raw, dict):
+        return raw
+    try:
+        row = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        message = str(error)
+        if "ident" in message or "value" in message:
+            try:
+                from_json(raw)
+            except ValueError:
+                pass
+            else:
+                raise BadRow(NOT_A_NUMBER, "NaN or infinity is not JSON") from error
+        raise BadRow(*_reason_of_text(raw, message)) from error
+    if not isinstance(row, dict):
+        raise BadRow(NOT_AN_OBJECT, "the row is not a JSON object")
+    return row
+
+
+def _reason_of_text(raw: bytes, message: str) -> tuple[str, str]:
+    try:
+        PreferencePair.model_validate_json(raw)
+    except ValidationError as error:
+        return reason_of(error, raw)
+    return BROKEN_JSON, message
+
+
+def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
+    """A Parquet row has every column of the file; a null there is a key that is absent."""
+    row = {key: value for key, value in row.items() if value is not None}
+    meta = row.get("meta")
+    if isinstance(meta, str):
+        try:
+            row["meta"] = json.loads(meta)
+        except ValueError as error:
+            raise BadRow(WRONG_TYPE, "meta is a text that is not a JSON object") from error
+    return row
