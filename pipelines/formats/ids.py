@@ -94,9 +94,9 @@ class Register:
         self._texts = KeyTable()
         self._repeats = KeyTable()  # content id -> how often this file has it
 
-    def remember(self, pair_id: str, row: int, text: int) -> None:
-        """A row that came with an earlier file."""
-        self._rows.set(hash(pair_id) & _MASK, row & ~_FROM_FILE)
+    def remember(self, pair_id: str, row: bytes, text: int) -> None:
+        """A row that came with an earlier file; `row` and `text` as in its `Fingerprints`."""
+        self._rows.set(hash(pair_id) & _MASK, _number(row) & ~_FROM_FILE)
         self._texts.set(text, 1)
 
     def admit(self, pair: PreferencePair) -> Admission:
@@ -105,7 +105,7 @@ class Register:
         if pair.id is None:
             pair = pair.model_copy(update={"id": self._free_id(hashes)})
         key = hash(pair.id) & _MASK  # keyed per process: nobody can prepare a collision
-        row = hashes.row | _FROM_FILE
+        row = _number(hashes.row) | _FROM_FILE
         held = self._rows.get(key)
         if held is not None:
             if held | _FROM_FILE != row:
@@ -127,3 +127,7 @@ class Register:
         n_before = self._repeats.get(key) or 0
         self._repeats.set(key, n_before + 1)
         return content_id if n_before == 0 else f"{content_id}-{n_before + 1}"
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")

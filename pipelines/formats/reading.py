@@ -9,14 +9,14 @@ from pydantic import ValidationError
 
 from pipelines.errors import BadInput
 from pipelines.formats.containers import OnBytes, RawRow, iter_rows, open_source
-from pipelines.formats.detect import FORMATS, detect_format
+from pipelines.formats.detect import FORMATS, Format, detect_format
 from pipelines.formats.ids import Register, Standing
 from pipelines.formats.options import ReadOptions
 from pipelines.formats.pairs_file import parse_json, parse_pair
 from pipelines.formats.rejects import BadRow, Reject, reason_of
 from pipelines.records import PreferencePair
 
-__all__ = ["ReadOptions", "Reject", "Row", "read_pairs", "read_rows"]
+__all__ = ["ReadOptions", "Reject", "Row", "file_format", "read_pairs", "read_rows"]
 
 Converter = Callable[[dict[str, Any], ReadOptions], Iterator[PreferencePair]]
 _CONVERTERS: dict[str, Converter] = {}
@@ -62,14 +62,25 @@ def read_rows(
     on_bytes: OnBytes | None = None,
 ) -> Iterator[Row | Reject]:
     """Like `read_pairs`, with line numbers and before ids are given out."""
-    source = open_source(path)
-    if format is not None and format not in FORMATS:
-        raise BadInput(f'no format is called "{format}"; choose one of {", ".join(FORMATS)}')
-    name = format or detect_format(source)
-    rows = iter_rows(source, on_bytes)
+    name = file_format(path, format)
+    rows = iter_rows(open_source(path), on_bytes)
     if name == "pairs":
         return _pairs_file_rows(rows)
     return _converted_rows(rows, _CONVERTERS[name], options or ReadOptions())
+
+
+def file_format(path: Path, format: str | None = None) -> Format:
+    """The format that a file has, or that somebody says it has.
+
+    Raises:
+        BadInput: No format has that name, or the file looks like none.
+    """
+    if format is None:
+        return detect_format(open_source(path))
+    for name in FORMATS:
+        if name == format:
+            return name
+    raise BadInput(f'no format is called "{format}"; choose one of {", ".join(FORMATS)}')
 
 
 def _pairs_file_rows(rows: Iterator[tuple[int, RawRow]]) -> Iterator[Row | Reject]:

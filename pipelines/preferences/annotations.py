@@ -7,10 +7,11 @@ import numpy.typing as npt
 
 from pipelines.agreement.annotations import FAILURE_NAMES, LABEL_NAMES, NONE, Annotations
 from pipelines.formats.fingerprints import (
-    N_ID_CHARS,
+    has_text,
     is_empty,
     is_identical,
     prompt_fingerprint,
+    text_fingerprint,
 )
 from pipelines.records import PreferencePair
 
@@ -46,9 +47,9 @@ class AnnotationsBuilder:
     def add(self, pair: PreferencePair) -> None:
         """The next pair; its place in the arrays is the number of pairs before it."""
         place = len(self._prompts)
-        self._prompts.append(prompt_fingerprint(pair))
-        if pair.prompt or pair.response_a or pair.response_b:
-            self._texts.append(int(pair.text_hash()[:N_ID_CHARS], 16))
+        self._prompts.append(prompt_fingerprint(pair.prompt_json()))
+        if has_text(pair):
+            self._texts.append(text_fingerprint(pair))
         self._n_identical += is_identical(pair)
         self._n_empty += is_empty(pair)
         for judgment in pair.ai:

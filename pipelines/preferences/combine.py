@@ -16,7 +16,7 @@ from pipelines.errors import BadInput
 Rule = Literal["majority", "mean"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
-# Means of the same numbers in another order, or of 1 - p, differ in the last bits; a label must not.
+# Means of the same numbers in another order, or of 1 - p, differ in the last bits; labels must not.
 _ROUNDING = 1e-12
 
 

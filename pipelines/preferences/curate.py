@@ -191,7 +191,7 @@ def curate(evidence: Evidence, policy: Policy) -> Curated:
     has_human = human != NONE
     both = has_human & (ai != NONE)
     agrees = np.where(both, (human == ai).astype(np.int8), -1)
-    ai_p = np.where(np.isnan(evidence.ai_p_a), _P_OF_LABEL[ai], evidence.ai_p_a)
+    ai_p = _ai_soft_label(ai, evidence.ai_p_a)
     label = np.where(has_human, human, ai)
     p_a = np.where(has_human, p_human, ai_p)
     fate = np.full(len(ai), KEPT, dtype=np.int8)
@@ -259,6 +259,16 @@ def curate(evidence: Evidence, policy: Policy) -> Curated:
     )
     weight = _weights(evidence.inclusion_prob, kept, policy)
     return Curated(fate, label, p_a, source, human, n_votes, agrees, weight, counts)
+
+
+def _ai_soft_label(label: IntArray, p_a: FloatArray) -> FloatArray:
+    """The AI's p_a, or 1, 0, 1/2 where it gave none; never on the other side from its label.
+
+    (Under the rule "majority" the mean p_a of the judges may lean away from the label of most.)
+    """
+    low = np.array([0.5, 0.0, 0.5, np.nan])[label]
+    high = np.array([1.0, 0.5, 0.5, np.nan])[label]
+    return np.where(np.isnan(p_a), _P_OF_LABEL[label], np.clip(p_a, low, high))
 
 
 def _human(evidence: Evidence) -> tuple[IntArray, FloatArray, IntArray, IntArray]:

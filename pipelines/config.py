@@ -1,0 +1,192 @@
+"""The one run file, `project.toml`, as one frozen `RunConfig`. An unknown key is an error.
+
+Every key has a default, so an empty file is a whole configuration. The defaults stand a second
+time, with comments, in `workbench/templates/project.toml`; a test holds them equal.
+"""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import BadInput
+
+CONFIG_NAME = "project.toml"
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Line = Annotated[float, Field(gt=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Dollars = Annotated[float, Field(ge=0.0)]
+Name = Annotated[str, Field(min_length=1)]
+
+ERROR_TAGS = (
+    "wrong fact",
+    "ignores the instruction",
+    "incomplete",
+    "unsafe",
+    "needless refusal",
+    "too long",
+    "unclear",
+)
+
+
+class Section(BaseModel):
+    """A table of the run file: immutable, nothing undeclared, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ProjectSection(Section):
+    """`[project]`."""
+
+    name: str = ""
+
+
+class DatabaseSection(Section):
+    """`[database]`: where people's data live."""
+
+    url: Name = "sqlite:///workbench.db"
+
+    @model_validator(mode="after")
+    def _no_password(self) -> Self:
+        password = re.match(r"[^:/]+://[^:/@]*:([^@]+)@", self.url)
+        if password and "${" not in password.group(1):
+            raise ValueError(
+                "url holds a password; write ${NAME} in its place and set the variable NAME in "
+                "the environment"
+            )
+        return self
+
+
+class SafetySection(Section):
+    """`[audit.safety]`: the safety-critical stratum. What is None is as in `[audit]`."""
+
+    subsets: tuple[Name, ...] = ()
+    tags: tuple[Name, ...] = ()
+    pattern: str = ""
+    share: Share = 0.10
+    n_pairs: Count | None = None
+    trust_above: Line | None = None
+    warn_below: Line | None = None
+    alpha: Line | None = None
+
+    @model_validator(mode="after")
+    def _pattern_compiles(self) -> Self:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression ({error})") from error
+        return self
+
+
+class AuditSection(Section):
+    """`[audit]`: the defaults of `workbench audit draw`, frozen with each round."""
+
+    label: str = ""
+    share: Share = 0.10
+    n_pairs: Count | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    overlap: Annotated[float, Field(ge=0.0, le=1.0)] = 0.15
+    mode: Literal["uniform", "active"] = "uniform"
+    trust_above: Line = 0.80
+    warn_below: Line = 0.75
+    alpha: Line = 0.05
+    ties: Literal["decisive", "strict"] = "decisive"
+    lease_minutes: Annotated[float, Field(gt=0.0)] = 10.0
+    seconds_per_pair: Annotated[float, Field(gt=0.0)] = 45.0
+    slices: tuple[Name, ...] = ("complexity",)
+    edge_cases: Annotated[int, Field(ge=0)] = 0
+    safety: SafetySection = SafetySection()
+
+    @model_validator(mode="after")
+    def _lines_in_order(self) -> Self:
+        trust = self.safety.trust_above or self.trust_above
+        warn = self.safety.warn_below or self.warn_below
+        if self.warn_below > self.trust_above or warn > trust:
+            raise ValueError("warn_below is greater than trust_above; put it at or below")
+        return self
+
+
+class ReviewSection(Section):
+    """`[review]`: what the people who label see and may say."""
+
+    guidelines: str = "guidelines.md"
+    criteria: tuple[Name, ...] = ()
+    error_tags: tuple[Name, ...] = ERROR_TAGS
+
+
+class CostsSection(Section):
+    """`[costs]`: what things cost, for plans and reports."""
+
+    usd_per_hour: Dollars = 30.0
+    training_usd: Dollars | None = None
+    api_usd_per_1000: Dollars | None = None
+
+
+class CurateSection(Section):
+    """`[curate]`: how human and AI labels become the exported one."""
+
+    disagreement: Literal["override", "drop", "soft"] = "override"
+    ties: Literal["drop", "keep", "half"] = "drop"
+
+
+class RunConfig(Section):
+    """The whole run file."""
+
+    project: ProjectSection = ProjectSection()
+    database: DatabaseSection = DatabaseSection()
+    audit: AuditSection = AuditSection()
+    review: ReviewSection = ReviewSection()
+    costs: CostsSection = CostsSection()
+    curate: CurateSection = CurateSection()
+
+
+def load_config(project_dir: Path) -> RunConfig:
+    """The configuration of a project folder.
+
+    Raises:
+        BadInput: No project.toml, broken TOML, an unknown key or a bad value; the message names
+            the file, the key and, for an unknown key, the nearest known one.
+    """
+    path = project_dir / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); `workbench init DIR` makes a project"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 text; save it as UTF-8") from error
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path}: not valid TOML ({error}); correct that line") from error
+    except ValidationError as error:
+        raise BadInput(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """One sentence about the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    keys = [str(step) for step in first["loc"]]
+    where = ".".join(keys)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.0)
+        return f'unknown key "{where}"; did you mean "{".".join([*keys[:-1], *near])}"?'
+    if first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+        return f"[{where}] {message}"
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f'"{where}" is {first["input"]!r}; {message}'
+
+
+def _known_keys(section: list[str]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for name in section:
+        inner: Any = model.model_fields[name].annotation
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,298 @@
+"""The imported pairs of a project on disk: append-only Parquet parts and one manifest.
+
+`runs/imported/pairs/{pairs,verdicts,labels}-NNNNN.parquet` hold the rows. A part exists when
+`manifest.json` names it: writing the manifest is the one atomic step of an import, so a reader
+never sees half a file, and whatever an interrupted import left behind is invisible.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.agreement.annotations import Annotations
+from pipelines.errors import BadInput
+from pipelines.preferences.annotations import codes_of
+from pipelines.records import PreferencePair
+from pipelines.tables import SCHEMAS, TABLES, pairs_of
+
+_FEATURE_NUMBERS = ("chars_prompt", "chars_a", "chars_b", "turns")
+_FEATURE_FLAGS = ("identical", "empty", "duplicate")
+_FEATURE_NAMES = ("source", "subset", "model_a", "model_b")
+
+
+class Entry(BaseModel):
+    """Base of what a manifest holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(Entry):
+    """One finished set of three Parquet files."""
+
+    number: int
+    n_pairs: int
+    n_verdicts: int
+    n_labels: int
+
+
+class Counts(Entry):
+    """What became of the rows of one file. `rejected` is counted by reason."""
+
+    taken: int = 0
+    known: int = 0  # already in the project
+    rejected: dict[str, int] = {}
+    identical: int = 0
+    empty: int = 0
+    duplicate: int = 0
+    verdicts: dict[str, int] = {}  # by label, "failed" for failures
+    labels: dict[str, int] = {}
+
+
+class ImportRun(Entry):
+    """One import: what went in, under which settings, and what came out."""
+
+    file: str
+    sha256: str
+    n_bytes: int
+    format: str
+    options: dict[str, Any]
+    config: dict[str, Any]
+    counts: Counts
+    rejects: str | None  # file beside the manifest
+    started_at: float  # Unix seconds
+    seconds: float
+    version: str
+    git_revision: str | None
+
+
+class Manifest(Entry):
+    """The commit point of the store."""
+
+    format_version: int = 1
+    parts: tuple[Part, ...] = ()
+    imports: tuple[ImportRun, ...] = ()
+
+
+class PairStore:
+    """Reads the imported pairs of a project; `pipelines.importing` writes them.
+
+    A pair's row is its place over all parts, from 0; it never changes.
+    """
+
+    def __init__(self, project_dir: Path):
+        self.folder = project_dir / "runs" / "imported"
+        self.parts_folder = self.folder / "pairs"
+        self.manifest_path = self.folder / "manifest.json"
+
+    def manifest(self) -> Manifest:
+        """What has been imported so far; empty before the first import.
+
+        Raises:
+            BadInput: The manifest is damaged.
+        """
+        try:
+            return Manifest.model_validate_json(self.manifest_path.read_bytes())
+        except FileNotFoundError:
+            return Manifest()
+        except ValidationError as error:
+            raise BadInput(
+                f"{self.manifest_path}: damaged, or written by another version of the program; "
+                "restore it from a copy, or move the folder away and import again"
+            ) from error
+
+    def commit(self, parts: Sequence[Part], run: ImportRun) -> None:
+        """Make new parts, complete on disk already, part of the store: the one atomic step."""
+        manifest = self.manifest()
+        manifest = manifest.model_copy(
+            update={
+                "parts": (*manifest.parts, *parts),
+                "imports": (*manifest.imports, run),
+            }
+        )
+        partial = self.manifest_path.with_suffix(".partial")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(manifest.model_dump_json(indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.manifest_path)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def __len__(self) -> int:
+        return sum(part.n_pairs for part in self.manifest().parts)
+
+    def part_path(self, table: str, number: int) -> Path:
+        """Where one of the three files of a part is."""
+        return self.parts_folder / f"{table}-{number:05d}.parquet"
+
+    def annotations(self) -> Annotations:
+        """Every imported verdict and label, from the narrow columns alone."""
+        pairs = self._columns("pairs", ["prompt_hash", *_FEATURE_FLAGS])
+        verdicts = self._columns(
+            "verdicts", ["pair", "judge", "order", "label", "p_a", "failure"], ["judge"]
+        )
+        labels = self._columns("labels", ["pair", "annotator", "label"], ["annotator"])
+        judges, verdict_judge = _coded(verdicts["judge"])
+        annotators, label_annotator = _coded(labels["annotator"])
+        return Annotations(
+            n_pairs=len(pairs),
+            prompt=codes_of(_numpy(pairs["prompt_hash"])),
+            judges=judges,
+            verdict_pair=_numpy(verdicts["pair"]),
+            verdict_judge=verdict_judge,
+            verdict_order=_numpy(verdicts["order"]),
+            verdict_label=_numpy(verdicts["label"]),
+            verdict_p_a=_numpy(verdicts["p_a"]),
+            verdict_failure=_numpy(verdicts["failure"]),
+            annotators=annotators,
+            label_pair=_numpy(labels["pair"]),
+            label_annotator=label_annotator,
+            label_value=_numpy(labels["label"]),
+            n_identical=int(_numpy(pairs["identical"]).sum()),
+            n_duplicate=int(_numpy(pairs["duplicate"]).sum()),
+            n_empty=int(_numpy(pairs["empty"]).sum()),
+        )
+
+    def features(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns about the pairs, each of shape (n_pairs,).
+
+        `chars_prompt`, `chars_a`, `chars_b`, `turns`: int32; `identical`, `empty`, `duplicate`:
+        bool; `source`, `subset`, `model_a`, `model_b`: objects, text or None.
+        """
+        names = [*_FEATURE_NUMBERS, *_FEATURE_FLAGS, *_FEATURE_NAMES]
+        table = self._columns("pairs", names, list(_FEATURE_NAMES))
+        found = {name: _numpy(table[name]) for name in (*_FEATURE_NUMBERS, *_FEATURE_FLAGS)}
+        for name in _FEATURE_NAMES:
+            values, codes = _coded(table[name])
+            # Every row points at one of a few texts; code -1 (null) points at the last: None.
+            found[name] = np.array([*values, None], dtype=object)[codes]
+        return found
+
+    def meta_values(self, key: str) -> npt.NDArray[np.object_]:
+        """What each pair's `meta` holds under a key; None where it has no such key. (n_pairs,)."""
+        column = self._columns("pairs", ["meta"])["meta"]
+        found = np.full(len(column), None, dtype=object)
+        # JSON is parsed only where the key can be.
+        for row in np.flatnonzero(
+            _numpy(pc.fill_null(pc.match_substring(column, json.dumps(key)), False))
+        ):
+            found[row] = json.loads(column[int(row)].as_py()).get(key)
+        return found
+
+    def pair_ids(self) -> list[str]:
+        """The id of every pair, in row order."""
+        ids: list[str] = self._columns("pairs", ["id"])["id"].to_pylist()
+        return ids
+
+    def rows_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The row of each id, -1 for an id that is not here. Shape (len(ids),)."""
+        known = self._columns("pairs", ["id"])["id"].combine_chunks()
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=known)
+        return _numpy(pc.fill_null(rows, -1)).astype(np.int64)
+
+    def pairs(self, rows: Sequence[int]) -> list[PreferencePair]:
+        """The whole pairs at these rows, in this order.
+
+        Raises:
+            IndexError: A row that does not exist.
+        """
+        wanted = np.asarray(rows, dtype=np.int64)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"rows go from 0 to {len(self) - 1}")
+        found: dict[int, PreferencePair] = {}
+        needed = np.unique(wanted)
+        for first, last, number, group in self._row_groups():
+            here = needed[(needed >= first) & (needed < last)]
+            if here.size:
+                found.update(self._read(number, group, first, here - first))
+        return [found[int(row)] for row in wanted]
+
+    def iter_pairs(self) -> Iterator[PreferencePair]:
+        """All pairs, whole, in row order; one row group in memory at a time."""
+        for first, last, number, group in self._row_groups():
+            yield from self._read(number, group, first, np.arange(last - first)).values()
+
+    def iter_identities(self) -> Iterator[tuple[str, bytes, int]]:
+        """(id, row hash, text hash) of every pair, in row order."""
+        for part in self.manifest().parts:
+            with pq.ParquetFile(self.part_path("pairs", part.number)) as file:
+                for batch in file.iter_batches(columns=["id", "row_hash", "text_hash"]):
+                    yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def content_hash(self) -> str:
+        """SHA-256 of all ids and row contents in order: equal hashes, equal pairs and labels."""
+        ids, contents, n_pairs = hashlib.sha256(), hashlib.sha256(), 0
+        table = self._columns("pairs", ["id", "row_hash"])
+        for batch in table.to_batches(max_chunksize=1 << 16):
+            n_pairs += len(batch)
+            ids.update("\n".join([*batch["id"].to_pylist(), ""]).encode())
+            contents.update(b"".join(batch["row_hash"].to_pylist()))
+        whole = f"{n_pairs} {ids.hexdigest()} {contents.hexdigest()}"
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+    def _columns(
+        self, table: str, names: list[str], dictionaries: list[str] | None = None
+    ) -> pa.Table:
+        """Some columns of all parts; those in `dictionaries` stay dictionary-encoded."""
+        parts = [
+            pq.read_table(
+                self.part_path(table, part.number),
+                columns=names,
+                read_dictionary=dictionaries,
+                partitioning=None,
+            )
+            for part in self.manifest().parts
+        ]
+        if parts:
+            return pa.concat_tables(parts).unify_dictionaries()
+        schema = pa.schema([SCHEMAS[table].field(name) for name in names])
+        return schema.empty_table()
+
+    def _row_groups(self) -> Iterator[tuple[int, int, int, int]]:
+        """(first row, row after the last, part, row group) of every row group, in order."""
+        first = 0
+        for part in self.manifest().parts:
+            metadata = pq.read_metadata(self.part_path("pairs", part.number))
+            for group in range(metadata.num_row_groups):
+                last = first + metadata.row_group(group).num_rows
+                yield first, last, part.number, group
+                first = last
+
+    def _read(
+        self, number: int, group: int, first: int, places: npt.NDArray[np.int64]
+    ) -> dict[int, PreferencePair]:
+        """Some pairs of one row group, by row."""
+        tables = {}
+        for name in TABLES:
+            with pq.ParquetFile(self.part_path(name, number)) as file:
+                tables[name] = file.read_row_group(group)
+        pairs = pairs_of(tables, first, places)
+        return dict(zip((first + places).tolist(), pairs, strict=True))
+
+
+def _numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = column.to_numpy()
+    return array
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
+    """The distinct texts of a column, and each row's index among them (-1 for null)."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if column.num_chunks == 0:
+        return (), np.zeros(0, dtype=np.int32)
+    codes = [pc.fill_null(chunk.indices, -1).to_numpy() for chunk in column.chunks]
+    return tuple(column.chunk(0).dictionary.to_pylist()), np.concatenate(codes).astype(np.int32)
