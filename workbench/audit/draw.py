@@ -1,0 +1,193 @@
+"""Drawing a round: freeze its design, take the first pairs of each stratum's order, queue them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from pipelines.errors import BadInput
+from workbench.audit.design import EDGE, MAIN, SAFETY, RoundDesign, StratumDesign, text_hash
+from workbench.audit.edge_cases import find_edge_cases
+from workbench.audit.items import Batch, SliceValues, add_batch
+from workbench.audit.options import DrawOptions
+from workbench.audit.order import draw_order, overlap_positions
+from workbench.audit.population import Population, choose_label, read_population, strata_of
+from workbench.audit.rounds import earlier_rounds, pairs_drawn_in
+from workbench.audit.slices import ALWAYS, count_values, slice_values
+from workbench.db.models import Round
+from workbench.db.session import reading, writing
+from workbench.project import Project
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a draw or an extension put into the queue."""
+
+    round_id: int
+    design: RoundDesign
+    n_new: dict[str, int]  # pairs by stratum; edge cases under "edge"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A design that is ready to be drawn, with the pairs it was made from."""
+
+    design: RoundDesign
+    population: Population
+    values: SliceValues
+
+
+def plan_round(project: Project, options: DrawOptions) -> Plan:
+    """The design that `draw_round` would freeze; nothing is written.
+
+    Raises:
+        BadInput: No label can be audited, the name is taken, or an option is out of range.
+    """
+    with reading(project.engine) as session:
+        names = list(session.scalars(select(Round.name).order_by(Round.id)))
+        name = options.name or _next_name(names)
+        if name in names:
+            raise BadInput(f"a round is already called {name!r}; choose another --name")
+        without = pairs_drawn_in(session, options.without_rounds)
+        annotations = project.store.annotations()
+        label = choose_label(annotations, options.label)
+        earlier = {name: earlier_rounds(session, label, name) for name in (MAIN, SAFETY)}
+    population = read_population(project, label, options.safety_rule, without=without)
+    n_imported = len(population.pair_ids)
+    values = all_slice_values(project, options.slices, n_imported)
+    strata = []
+    for stratum in strata_of(population):
+        asked = options.main if stratum == MAIN else options.safety
+        rows = population.rows(stratum)
+        counts = (
+            count_values(column[rows], name, declared=name in options.slices)
+            for name, column in values.items()
+        )
+        strata.append(
+            StratumDesign(
+                name=stratum,
+                gate=asked.gate,
+                n_population=len(rows),
+                n_asked=asked.size(len(rows)),
+                excluded=population.excluded(stratum),
+                population_hash=population.hash(stratum),
+                earlier_rounds=earlier[stratum],
+                slices=tuple(count for count in counts if count is not None),
+            )
+        )
+    if not strata[0].n_population:
+        reasons = ", ".join(f"{n} {why}" for why, n in strata[0].excluded.items())
+        raise BadInput(f"no pair has a label of {label!r} to audit ({reasons or 'no pairs'})")
+    design = RoundDesign(
+        name=name,
+        label=label,
+        seed=options.seed,
+        mode=options.mode,
+        n_imported=n_imported,
+        strata=tuple(strata),
+        safety=options.safety_rule,
+        overlap=options.overlap,
+        slices=options.slices,
+        edge_cases=options.edge_cases,
+        without_rounds=options.without_rounds,
+        lease_minutes=options.lease_minutes,
+        seconds_per_pair=options.seconds_per_pair,
+        criteria=options.criteria,
+        error_tags=options.error_tags,
+        guidelines=options.guidelines,
+        guidelines_hash=text_hash(options.guidelines),
+    )
+    return Plan(design, population, values)
+
+
+def draw_round(project: Project, options: DrawOptions, now: float | None = None) -> Drawn:
+    """Draw a round and queue its pairs.
+
+    Args:
+        project: Where the pairs are, and where the round goes.
+        options: See `options.draw_options` for the project file's.
+        now: The time to record, Unix seconds; the clock's where None.
+
+    Raises:
+        BadInput: As `plan_round`.
+    """
+    return draw_planned(project, plan_round(project, options), now)
+
+
+def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Drawn:
+    """Draw a planned round, in one transaction."""
+    design, population = plan.design, plan.population
+    now = time.time() if now is None else now
+    orders = {part.name: stratum_order(population, design, part.name) for part in design.strata}
+    n_first: dict[str, int] = {part.name: part.n_asked for part in design.strata}
+    taken = [row for name, rows in orders.items() for row in rows[: n_first[name]]]
+    edges = find_edge_cases(
+        project.store.annotations(),
+        population,
+        design.edge_cases,
+        taken,
+        design.seed,
+        design.name,
+    )
+    n_total = sum(n_first.values()) + len(edges)
+    with writing(project.engine) as session:
+        found = Round(
+            name=design.name,
+            created_at=now,
+            closed_at=None,
+            design=design.as_json(),
+            design_hash=design.hash(),
+        )
+        session.add(found)
+        session.flush()
+        for part in design.strata:
+            n = n_first[part.name]
+            batch = Batch(
+                stratum=part.name,
+                start=0,
+                rows=orders[part.name][:n],
+                inclusion=[n / max(part.n_population, 1)] * n,
+                rank=_spread(n, n_total),
+                overlap=frozenset(overlap_positions(0, n, design.overlap)),
+            )
+            add_batch(session, project, found.id, plan.population, plan.values, batch, now)
+        if edges:
+            batch = Batch(
+                stratum=EDGE,
+                start=0,
+                rows=[edge.row for edge in edges],
+                inclusion=[1.0] * len(edges),  # chosen, not drawn
+                rank=_spread(len(edges), n_total),
+                overlap=frozenset(),
+                notes=[{"edge": list(edge.reasons)} for edge in edges],
+            )
+            add_batch(session, project, found.id, plan.population, plan.values, batch, now)
+        round_id = found.id
+    n_new = n_first | ({EDGE: len(edges)} if edges else {})
+    return Drawn(round_id, design, n_new)
+
+
+def stratum_order(population: Population, design: RoundDesign, stratum: str) -> list[int]:
+    """Store rows of a stratum in the order of its draw, all of them."""
+    rows = population.rows(stratum).tolist()
+    ids = [population.pair_ids[row] for row in rows]
+    return [rows[place] for place in draw_order(ids, design.seed, design.name, stratum)]
+
+
+def all_slice_values(project: Project, declared: Sequence[str], n_imported: int) -> SliceValues:
+    """Values of the standard slices and of the declared ones, by name."""
+    names = dict.fromkeys([*ALWAYS, *declared])
+    return {name: slice_values(project, name, n_imported) for name in names}
+
+
+def _next_name(names: Sequence[str]) -> str:
+    number = len(names) + 1
+    while f"round-{number}" in names:
+        number += 1
+    return f"round-{number}"
+
+
+def _spread(n: int, n_total: int) -> list[float]:
+    """Ranks that spread `n` items evenly over `n_total`, so that all strata progress together."""
+    return [(place + 0.5) / n * n_total for place in range(n)]
