@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.agreement.annotations import FloatArray, IntArray
+from pipelines.agreement.annotations import LABEL_NAMES, FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, from_influence, mean_of
 from pipelines.errors import BadInput, Undefined
@@ -76,21 +76,26 @@ def kappa_of_table(table: IntArray, weights: FloatArray | None = None) -> TableS
 def ac1_of_table(table: IntArray, weights: FloatArray | None = None) -> TableStatistic:
     """Gwet's AC1 (with weights: AC2) over the categories that either rater used.
 
+    A fourth category, a failure that counts as wrong, is no label: it agrees with nothing by
+    chance either. (Counted as a category it would *raise* AC1: 4 chances to differ, not 3.)
+
     Raises:
         Undefined: No units, or only one category was used.
     Source: Gwet (2008), doi:10.1348/000711006X126600.
     """
     shares, w = _shares(table), _weights(weights, len(table))
-    used = (shares.sum(axis=0) + shares.sum(axis=1)) > 0
+    prevalence = (shares.sum(axis=0) + shares.sum(axis=1)) / 2.0
+    label = np.arange(len(table)) < len(LABEL_NAMES)
+    used = (prevalence > 0) & label
     n_used = int(used.sum())
     if n_used < 2:
         raise Undefined("AC1 is undefined: only one category was used")
-    prevalence = (shares.sum(axis=0) + shares.sum(axis=1)) / 2.0
     scale = float(w[np.ix_(used, used)].sum()) / (n_used * (n_used - 1))
     observed = float((w * shares).sum())
-    expected = scale * float((prevalence * (1.0 - prevalence)).sum())
+    expected = scale * float((prevalence * (1.0 - prevalence))[label].sum())
     value = (observed - expected) / (1.0 - expected)
-    slope = scale * (1.0 - 2.0 * prevalence)  # of the expected agreement, by prevalence
+    # of the expected agreement, by prevalence
+    slope = np.where(label, scale * (1.0 - 2.0 * prevalence), 0.0)
     moved = (slope[:, None] + slope[None, :]) / 2.0 - float(slope @ prevalence)
     influence = (w - observed - (1.0 - value) * moved) / (1.0 - expected)
     return TableStatistic(value, influence, expected)

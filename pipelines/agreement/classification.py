@@ -1,0 +1,104 @@
+"""A judge as a classifier of the human reference: confusion, precision, recall, F1 by class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.agreement.annotations import LABEL_NAMES, FloatArray, IntArray
+from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.intervals import Clusters, from_influence
+from pipelines.agreement.kappa import crosstab
+from pipelines.errors import Undefined
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts by human reference (rows) and AI verdict (columns), in the order A, B, tie."""
+
+    table: IntArray  # (n_categories, n_categories); a fourth category is a failure
+
+    @property
+    def by_reference(self) -> FloatArray:
+        """Shares within each row, NaN where the reference never occurs: P(AI says | human says)."""
+        totals = self.table.sum(axis=1, keepdims=True)
+        shares = np.full(self.table.shape, np.nan)
+        np.divide(self.table, totals, out=shares, where=totals > 0)
+        return shares
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Macro averages over the classes A, B, tie for which a score is defined."""
+
+    precision_macro: Estimate
+    recall_macro: Estimate
+    f1_macro: Estimate
+
+
+def confusion(reference: IntArray, verdict: IntArray) -> Confusion:
+    """The confusion matrix of codes of shape (n_units,); -1 on either side is left out."""
+    both = (reference >= 0) & (verdict >= 0)
+    n_categories = max(3, int(verdict[both].max(initial=2)) + 1)
+    return Confusion(crosstab(reference[both], verdict[both], n_categories))
+
+
+def class_scores(
+    reference: IntArray,
+    verdict: IntArray,
+    clusters: Clusters | None = None,
+    *,
+    confidence: float = 0.95,
+) -> ClassScores:
+    """Precision, recall and F1 of a judge, each averaged over the classes where it is defined.
+
+    A class that the judge never names has no precision, one that no human names no recall; F1 is
+    defined where either names it. A fourth category (a failure counted as wrong) is no class, but
+    its units stay in the recall. Intervals by the delta method.
+
+    Args:
+        reference: Human labels, codes of shape (n_units,).
+        verdict: AI labels, same shape.
+        clusters: The units' clusters.
+        confidence: Level of the intervals.
+
+    Raises:
+        Undefined: No units, or every verdict is a failure.
+    """
+    if len(reference) == 0:
+        raise Undefined("no units to compare")
+    table = confusion(reference, verdict).table.astype(np.float64)
+    n_classes = len(LABEL_NAMES)
+    n = table.sum()
+    hits = np.diag(table)[:n_classes]
+    in_reference = table.sum(axis=1)[:n_classes]
+    in_verdicts = table.sum(axis=0)[:n_classes]
+    zero, one = np.zeros_like(in_reference), np.ones_like(in_reference)
+
+    def macro(row_weight: FloatArray, column_weight: FloatArray) -> Estimate:
+        """Of hits / (row_weight * in_reference + column_weight * in_verdicts), over classes."""
+        size = row_weight * in_reference + column_weight * in_verdicts
+        defined = size > 0
+        if not defined.any():
+            raise Undefined("no class has a score: every verdict is a failure")
+        influence = np.zeros(table.shape)
+        scores = []
+        for k in np.flatnonzero(defined):
+            score = hits[k] / size[k]
+            influence[k, k] += n / size[k]
+            influence[k, :] -= score * row_weight[k] * n / size[k]
+            influence[:, k] -= score * column_weight[k] * n / size[k]
+            scores.append(score)
+        return from_influence(
+            float(np.mean(scores)),
+            (influence / len(scores))[reference, verdict],
+            clusters,
+            confidence=confidence,
+            # All right (or all wrong) has no spread: as sure as its smallest class allows.
+            n_when_constant=max(1, int(size[defined].min())),
+        )
+
+    return ClassScores(
+        precision_macro=macro(zero, one),
+        recall_macro=macro(one, zero),
+        f1_macro=macro(one / 2.0, one / 2.0),
+    )
