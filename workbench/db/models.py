@@ -192,6 +192,7 @@ class Skip(Base):
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
     lease_id: Mapped[str | None] = mapped_column(ForeignKey("lease.id"))
     reason: Mapped[str | None]
+    client_at: Mapped[float | None]
     created_at: Mapped[float]
     undone_at: Mapped[float | None]
     __table_args__ = (

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sqlite_where=_LIVE,
         postgresql_where=_LIVE,
     )
+    op.add_column("skip", sa.Column("client_at", sa.Double(), nullable=True))
     op.create_index("skip_item", "skip", ["item_id"])
     op.create_table(
         "amendment",
