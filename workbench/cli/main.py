@@ -5,6 +5,7 @@ import sys
 import typer
 
 from pipelines.errors import WorkbenchError
+from workbench.cli import import_, init
 
 app = typer.Typer(
     name="workbench",
@@ -13,6 +14,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.command("init")(init.init)
+app.command("import")(import_.import_)
 
 
 def main() -> None:
