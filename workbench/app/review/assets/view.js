@@ -1,0 +1,354 @@
+// Shows a session: fills the frame, and turns buttons and keys into what the session can do.
+
+import { changedWords, markWords, wordsOf } from "./difference.js";
+import { DetailsStrip } from "./details.js";
+import { FRAME } from "./frame.js";
+import { prepare, take, whole } from "./pair.js";
+import { Panels } from "./panels.js";
+import { Practice } from "./practice.js";
+import { readSettings, writeSettings } from "./settings.js";
+import { CHOICES, SAY, plural } from "./wording.js";
+
+const TOAST_MS = 4_000;
+const FLASH_MS = 140;
+const READY_AHEAD = 3; // pairs whose nodes are made before they are shown
+
+const shortName = (label) => CHOICES.find((choice) => choice.label === label)?.short ?? label;
+
+export class View {
+  constructor(root, session) {
+    this.root = root;
+    this.session = session;
+    this.settings = readSettings();
+    this.practice = new Practice(session.data.scope, session.data.practice);
+    this.shown = null; // the item in the page
+    this.shownAt = Infinity; // when its first frame was on the screen
+    this.expanded = false;
+    root.innerHTML = FRAME;
+    this.panels = new Panels(this);
+    this.details = new DetailsStrip(this.find(".rv-details"), session);
+    root.addEventListener("click", (event) => this.clicked(event));
+    for (const side of ["left", "right"]) {
+      this.body(side).addEventListener("scroll", () => this.scrolled(side), { passive: true });
+    }
+    session.view = this;
+    this.applySettings();
+    this.refresh();
+  }
+
+  find(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  body(name) {
+    return this.find(`[data-body="${name}"]`);
+  }
+
+  // --- showing ---
+
+  /** Whether the practice set is still to be done: only by who has not voted in this round yet. */
+  get practising() {
+    const { session } = this;
+    return Boolean(this.practice.current) && session.progress?.mine === 0 && session.history.length === 0;
+  }
+
+  get item() {
+    return this.practising ? this.practice.current : this.session.current;
+  }
+
+  /** Brings the page in line with the session; called after every change. */
+  refresh() {
+    this.refreshState(); // first: a part that is hidden cannot be scrolled
+    if (this.item !== this.shown) this.paint(this.item);
+    this.refreshBar();
+    this.refreshBanner();
+  }
+
+  paint(item) {
+    this.shown = item;
+    this.shownAt = Infinity;
+    this.expanded = false;
+    this.root.dataset.item = item?.id ?? "";
+    if (item) {
+      const nodes = take(item);
+      this.body("prompt").replaceChildren(...nodes.prompt);
+      for (const side of ["left", "right"]) this.fill(side, nodes[side]);
+      // The newest turn is what the responses answer.
+      this.body("prompt").scrollTop = nodes.prompt.length > 1 ? this.body("prompt").scrollHeight : 0;
+      this.pressed("expand", false);
+      this.details.show();
+      this.afterFirstFrame(item);
+    }
+  }
+
+  fill(side, { first, rest, nRest }) {
+    const body = this.body(side);
+    body.replaceChildren(first);
+    body.classList.toggle("rv-long", nRest > 0);
+    if (nRest) {
+      const more = document.createElement("button");
+      more.type = "button";
+      more.className = "rv-more";
+      more.dataset.act = "expand";
+      more.textContent = SAY.truncated(nRest);
+      body.append(more);
+    }
+    body.scrollTop = 0;
+  }
+
+  /** What may wait until the pair is on the screen: its clock, marks, reading aloud, the next pairs. */
+  afterFirstFrame(item) {
+    requestAnimationFrame(() => {
+      // A message is handled after the frame was drawn; a key pressed before it saw another pair.
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        if (this.shown !== item) return;
+        this.shownAt = performance.now();
+        this.root.dataset.shown = item.id;
+        this.session.clock.restart();
+        if (this.settings.difference) this.mark();
+        this.announce(item);
+        this.session.queue.slice(1, 1 + READY_AHEAD).forEach(prepare);
+      };
+      port2.postMessage(0);
+    });
+  }
+
+  announce(item) {
+    const before = this.session.before;
+    const said = before ? `Taken back: ${before.kind === "skip" ? "skip" : shortName(before.label)}. ` : "";
+    const asked = this.body("prompt").textContent.trim().slice(0, 160);
+    this.say(`${said}${item.left_html === item.right_html ? `${SAY.same} ` : ""}Prompt: ${asked}`);
+  }
+
+  say(text) {
+    this.find(".rv-live").textContent = text;
+  }
+
+  refreshState() {
+    const { session } = this;
+    const state = this.practising ? "pair" : session.state;
+    this.root.dataset.state = state;
+    this.find(".rv-empty-state").hidden = state === "pair";
+    for (const part of [".rv-prompt", ".rv-pair"]) this.find(part).hidden = state !== "pair";
+    if (state !== "pair") {
+      const text = state === "fetching" ? null : SAY[state];
+      this.find(".rv-empty-state h2").textContent = text ? text.title : "";
+      this.find(".rv-empty-state p").textContent = text ? text.text(session.counts?.mine ?? 0) : SAY.fetching;
+    }
+    const { verdict } = this.practice;
+    this.find(".rv-verdict").hidden = !verdict;
+    if (verdict) {
+      const said = verdict.right ? SAY.practiceRight : SAY.practiceWrong(shortName(verdict.expected));
+      this.find(".rv-verdict p").textContent = `${said} ${verdict.why}`;
+    }
+    for (const button of this.root.querySelectorAll(".rv-choice")) button.disabled = state !== "pair" || Boolean(verdict);
+    const blocked = state !== "pair" || this.practising;
+    for (const name of ["note", "skip"]) this.find(`[data-act="${name}"]`).disabled = blocked;
+    this.find('[data-act="undo"]').disabled = session.history.length === 0 || this.practising;
+    this.details.visible(this.settings.details && state === "pair" && !this.practising);
+  }
+
+  refreshBar() {
+    const { session, practice } = this;
+    const counts = session.counts;
+    this.find(".rv-round").textContent = session.data.round.name;
+    this.find(".rv-who").textContent = session.data.who;
+    this.find(".rv-mine").textContent = this.practising
+      ? SAY.practice(...practice.place)
+      : counts
+        ? `${counts.mine.toLocaleString("en")} by you`
+        : "";
+    const everyone = this.find(".rv-everyone");
+    everyone.parentElement.hidden = !counts || this.practising;
+    if (counts) everyone.textContent = `${counts.everyone.toLocaleString("en")} of ${counts.asked.toLocaleString("en")}`;
+    const share = this.practising ? (practice.place[0] - 1) / practice.place[1] : counts?.asked ? counts.everyone / counts.asked : 0;
+    this.find(".rv-track i").style.inlineSize = `${100 * share}%`;
+    const last = session.history.at(-1);
+    const what = !last ? "" : last.kind === "skip" ? "skip" : shortName(last.label).toLowerCase();
+    this.find('[data-act="undo"] .rv-last').textContent = what && ` ${what}`;
+    this.find('[data-act="note"] .rv-last').textContent = session.notes.comment ? " ✓" : "";
+    const before = session.before?.kind === "vote" ? session.before.label : null;
+    for (const button of this.root.querySelectorAll(".rv-choice")) {
+      button.classList.toggle("rv-before", button.dataset.choice === before);
+    }
+  }
+
+  refreshBanner() {
+    const { session } = this;
+    const unsent = session.outbox.size;
+    const saved = this.find(".rv-saved");
+    saved.dataset.state = session.sync.offline || session.signedOff ? "offline" : unsent ? "saving" : "saved";
+    saved.dataset.unsent = unsent;
+    saved.lastElementChild.textContent = !unsent ? SAY.saved : session.sync.offline ? SAY.kept(unsent) : SAY.saving(unsent);
+    saved.hidden = !session.synced && !unsent;
+    saved.title = saved.lastElementChild.textContent;
+    const banner = this.find(".rv-banner");
+    let text = "";
+    if (session.signedOff) text = SAY.signedOut(unsent);
+    else if (session.refusal) text = SAY.refused(session.nRefused, session.refusal);
+    else if (session.outbox.broken && unsent) text = SAY.unstored;
+    else if (session.sync.offline && session.sync.problem) text = SAY.trouble(unsent, session.sync.problem);
+    else if (session.sync.offline) text = SAY.offline(unsent);
+    if (banner.textContent !== text) banner.textContent = text;
+    banner.hidden = !text;
+  }
+
+  tell(what) {
+    this.toast(SAY[what]);
+  }
+
+  toast(text) {
+    const toast = this.find(".rv-toast");
+    toast.textContent = text;
+    toast.hidden = false;
+    this.say(text);
+    clearTimeout(this.toastTimer);
+    this.toastTimer = setTimeout(() => (toast.hidden = true), TOAST_MS);
+  }
+
+  // --- doing ---
+
+  /** One action by key or click, at `time` (of the event). Whatever came before the first frame of
+   * the pair on the screen was meant for another pair, and is dropped. */
+  act(name, time) {
+    if (time < this.shownAt && this.item && ["skip", "note"].includes(name)) return;
+    const toggles = { difference: () => this.mark(), together: () => {}, details: () => this.refreshState() };
+    if (name in toggles) {
+      this.settings[name] = !this.settings[name];
+      writeSettings(this.settings);
+      this.applySettings();
+      toggles[name]();
+    } else if (name === "expand") this.expand();
+    else if (name === "fold") this.fold();
+    else if (name === "undo") this.undo();
+    else if (name === "next") this.nextPractice();
+    else if (!this.find(`[data-act="${name}"]`)?.disabled) this.panels.open(name);
+  }
+
+  choose(label, time) {
+    if (!this.item || time < this.shownAt || this.practice.verdict) return;
+    this.flash(label);
+    if (this.practising) {
+      this.practice.vote(label);
+      this.refresh();
+      this.find('[data-act="next"]').focus();
+    } else {
+      this.session.vote(label);
+    }
+  }
+
+  skip(reason) {
+    if (this.session.skip(reason)) this.toast("Skipped. U takes it back.");
+  }
+
+  undo() {
+    if (this.practising || !this.session.undo()) return;
+    const { kind, label } = this.session.before;
+    this.toast(kind === "skip" ? "Back at the pair you skipped." : `Back at this pair: you had chosen “${shortName(label)}”.`);
+  }
+
+  nextPractice() {
+    this.practice.next();
+    this.refresh();
+  }
+
+  flash(label) {
+    const button = this.find(`[data-choice="${label}"]`);
+    button.classList.add("rv-flash");
+    setTimeout(() => button.classList.remove("rv-flash"), FLASH_MS);
+  }
+
+  expand() {
+    if (!this.shown) return;
+    this.expanded = !this.expanded;
+    this.root.classList.toggle("rv-expanded", this.expanded);
+    this.pressed("expand", this.expanded);
+    for (const side of ["left", "right"]) this.refill(side);
+    if (this.settings.difference) this.mark();
+  }
+
+  refill(side) {
+    const html = this.shown[`${side}_html`];
+    const top = this.body(side).scrollTop;
+    if (this.expanded) {
+      this.body(side).replaceChildren(whole(html));
+      this.body(side).classList.add("rv-long");
+    } else {
+      this.fill(side, take(this.shown)[side]);
+    }
+    this.body(side).scrollTop = top;
+  }
+
+  fold() {
+    const folded = this.root.classList.toggle("rv-folded");
+    this.find(".rv-fold").setAttribute("aria-expanded", String(!folded));
+  }
+
+  mark() {
+    if (!this.shown) return;
+    for (const side of ["left", "right"]) if (this.body(side).querySelector("mark")) this.refill(side);
+    if (!this.settings.difference) return;
+    const left = wordsOf(this.body("left"));
+    const right = wordsOf(this.body("right"));
+    const flags = changedWords(
+      left.words.map(({ word }) => word),
+      right.words.map(({ word }) => word),
+    );
+    markWords(left.words, flags.left);
+    markWords(right.words, flags.right);
+    const n = flags.left.reduce((a, b) => a + b, 0) + flags.right.reduce((a, b) => a + b, 0);
+    if (!n) this.toast(this.shown.left_html === this.shown.right_html ? SAY.same : SAY.noDifference);
+    else if (!flags.exact || !left.whole || !right.whole) this.toast(SAY.roughDifference);
+    else this.say(`${plural(n, "word")} marked.`);
+  }
+
+  scrolled(side) {
+    if (!this.settings.together) return;
+    const from = this.body(side);
+    // The echo of our own setting scrolls nothing further.
+    if (this.expected && this.expected[0] === side && Math.abs(this.expected[1] - from.scrollTop) < 2) {
+      this.expected = null;
+      return;
+    }
+    const other = side === "left" ? "right" : "left";
+    const to = this.body(other);
+    const room = from.scrollHeight - from.clientHeight;
+    const top = room > 0 ? Math.round((from.scrollTop / room) * (to.scrollHeight - to.clientHeight)) : 0;
+    if (Math.abs(to.scrollTop - top) < 1) return;
+    this.expected = [other, top];
+    to.scrollTop = top;
+  }
+
+  /** Scrolls both responses when no part of the page that scrolls by itself has the focus. */
+  scrollBy(share) {
+    for (const side of ["left", "right"]) {
+      const body = this.body(side);
+      body.scrollBy({ top: share * body.clientHeight, behavior: "instant" });
+    }
+  }
+
+  applySettings() {
+    for (const name of ["difference", "together", "details"]) this.pressed(name, this.settings[name]);
+    this.root.dataset.keys = this.settings.keys ? "on" : "off";
+  }
+
+  pressed(name, on) {
+    this.find(`[data-act="${name}"]`).setAttribute("aria-pressed", String(on));
+    if (name === "expand") this.root.classList.toggle("rv-expanded", on);
+  }
+
+  clicked(event) {
+    const button = event.composedPath().find((node) => node instanceof HTMLButtonElement);
+    if (!button || button.disabled) return;
+    // After a click with the mouse the space bar should scroll, not press the button again.
+    if (event.detail > 0 && !button.closest("dialog")) button.blur();
+    if (button.dataset.choice) {
+      // The second half of a double click is not a judgement of the next pair.
+      if (event.detail > 1 && event.timeStamp - this.shownAt < 300) return;
+      this.choose(button.dataset.choice, event.timeStamp);
+    } else if (button.dataset.act) {
+      this.act(button.dataset.act, event.timeStamp);
+    }
+  }
+}
