@@ -13,13 +13,21 @@ from pipelines.formats.detect import FORMATS, Format, detect_format
 from pipelines.formats.ids import Register, Standing
 from pipelines.formats.options import ReadOptions
 from pipelines.formats.pairs_file import parse_json, parse_pair
+from pipelines.formats.preference import hh_pairs, trl_pairs
 from pipelines.formats.rejects import BadRow, Reject, reason_of
+from pipelines.formats.ultrafeedback import ultrafeedback_pairs
+from pipelines.formats.wins import win_pairs
 from pipelines.records import PreferencePair
 
 __all__ = ["ReadOptions", "Reject", "Row", "file_format", "read_pairs", "read_rows"]
 
 Converter = Callable[[dict[str, Any], ReadOptions], Iterator[PreferencePair]]
-_CONVERTERS: dict[str, Converter] = {}
+_CONVERTERS: dict[Format, Converter] = {
+    "trl": trl_pairs,
+    "hh": hh_pairs,
+    "ultrafeedback": ultrafeedback_pairs,
+    "wins": win_pairs,
+}
 
 
 @dataclass(frozen=True, slots=True)
