@@ -1,5 +1,6 @@
 """Writing drawn pairs into the database as items with slots, in the order of their positions."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.agreement.annotations import LABEL_NAMES
 from pipelines.records import PreferencePair
-from workbench.audit.design import EDGE
+from workbench.audit.design import EDGE, text_hash
 from workbench.audit.population import Population
 from workbench.db.models import DrawStage, Item, Slot
 from workbench.project import Project
@@ -42,6 +43,12 @@ class Batch:
 def shown(text: str) -> str:
     """A text as the queue holds it: PostgreSQL cannot store the character NUL."""
     return text.replace("\x00", "\ufffd")
+
+
+def text_fingerprint(prompt_json: str, response_a: str, response_b: str) -> str:
+    """SHA-256 of what a reviewer reads of a pair."""
+    texts = [shown(prompt_json), shown(response_a), shown(response_b)]
+    return text_hash(json.dumps(texts, ensure_ascii=False))
 
 
 def add_batch(

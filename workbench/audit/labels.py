@@ -1,0 +1,141 @@
+"""The labels that a certificate reads: first-slot votes in draw order, the longest answered prefix.
+
+Completion order would let whoever labels fast decide, so an item that is still open ends the
+prefix, however many later ones are answered. An item that nobody will answer does not: it is read
+as unanswered, the worst case of every test.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import Session
+
+from pipelines.agreement.annotations import LABEL_NAMES, NONE
+from pipelines.agreement.decision import outcomes
+from workbench.audit.design import Ties
+from workbench.db.models import Annotator, Item, Seat, Skip, Slot, Vote
+
+_CODES: dict[str | None, int] = {name: code for code, name in enumerate(LABEL_NAMES)}
+_CODES[None] = NONE
+
+
+@dataclass(frozen=True)
+class PrefixLabels:
+    """One stratum's answered prefix, in draw order; arrays of shape (t,).
+
+    `human` is -1, and `annotator_id` 0, where nobody will answer.
+    """
+
+    stratum: str
+    n_drawn: int
+    n_waiting: int  # answered pairs that stand behind the first open one, not read yet
+    item_id: npt.NDArray[np.int64]
+    ai: npt.NDArray[np.int8]
+    human: npt.NDArray[np.int8]
+    annotator_id: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    def outcomes(self, ties: Ties) -> npt.NDArray[np.int8]:
+        """What the gate reads, shape (t,)."""
+        return outcomes(self.ai, self.human, ties).astype(np.int8)
+
+
+def read_prefix(
+    session: Session,
+    round_id: int,
+    stratum: str,
+    *,
+    as_of: float | None = None,
+    n_drawn: int | None = None,
+) -> PrefixLabels:
+    """The answered prefix of a stratum, now or as it was.
+
+    Args:
+        session: The database.
+        round_id: The round.
+        stratum: "main" or "safety".
+        as_of: Read the votes that were live at this time, Unix seconds; edits after it are
+            ignored. None: now.
+        n_drawn: How many pairs were drawn then; None: as many as are now.
+    """
+    query = (
+        select(Item.id, Item.ai_label, Vote.label, Vote.annotator_id)
+        .join(Slot, and_(Slot.item_id == Item.id, Slot.number == 0))
+        .outerjoin(Vote, and_(Vote.slot_id == Slot.id, Vote.counts, live_vote(as_of)))
+        .where(Item.round_id == round_id, Item.stratum == stratum)
+    )
+    if n_drawn is not None:
+        query = query.where(Item.position < n_drawn)
+    rows = session.execute(query.order_by(Item.position, Vote.created_at)).all()
+    if as_of is not None:  # then two votes of a slot can have been live: the earlier one counted
+        rows = [row for k, row in enumerate(rows) if k == 0 or rows[k - 1][0] != row[0]]
+    if not rows:
+        return _empty(stratum)
+    item_id, ai, human, who = zip(*rows, strict=True)
+    items = np.array(item_id, dtype=np.int64)
+    labels = np.array([_CODES[label] for label in human], dtype=np.int8)
+    given_up = np.isin(items, list(_given_up(session, round_id, as_of)))
+    closed = (labels != NONE) | given_up
+    stop = len(rows) if closed.all() else int(np.argmin(closed))
+    return PrefixLabels(
+        stratum=stratum,
+        n_drawn=len(rows),
+        n_waiting=int(np.sum(labels[stop:] != NONE)),
+        item_id=items[:stop],
+        ai=np.array([_CODES[label] for label in ai[:stop]], dtype=np.int8),
+        human=labels[:stop],
+        annotator_id=np.array([one or 0 for one in who[:stop]], dtype=np.int64),
+    )
+
+
+def live_vote(as_of: float | None = None) -> ColumnElement[bool]:
+    """Whether a vote stands, now or at a time."""
+    if as_of is None:
+        return Vote.undone_at.is_(None)
+    return and_(Vote.created_at <= as_of, or_(Vote.undone_at.is_(None), Vote.undone_at > as_of))
+
+
+def _given_up(session: Session, round_id: int, as_of: float | None) -> set[int]:
+    """Items with a skip that every seated person has skipped or already labelled elsewhere.
+
+    People whose access was revoked are not asked, so they are not waited for.
+    """
+    live_skip: ColumnElement[bool] = Skip.undone_at.is_(None)
+    seated_query = (
+        select(Seat.annotator_id)
+        .join(Annotator, Annotator.id == Seat.annotator_id)
+        .where(Seat.round_id == round_id)
+    )
+    if as_of is None:
+        seated_query = seated_query.where(Annotator.revoked_at.is_(None))
+    else:
+        live_skip = and_(Skip.created_at <= as_of, or_(live_skip, Skip.undone_at > as_of))
+        not_revoked = or_(Annotator.revoked_at.is_(None), Annotator.revoked_at > as_of)
+        seated_query = seated_query.where(Seat.joined_at <= as_of, not_revoked)
+    skips = session.execute(
+        select(Skip.item_id, Skip.annotator_id).where(Skip.round_id == round_id, live_skip)
+    ).all()
+    if not skips:
+        return set()
+    seated = set(session.scalars(seated_query))
+    done: defaultdict[int, set[int]] = defaultdict(set)
+    for item_id, annotator_id in skips:
+        done[item_id].add(annotator_id)
+    votes = select(Vote.item_id, Vote.annotator_id).where(
+        Vote.round_id == round_id, live_vote(as_of)
+    )
+    skipped_items = select(Skip.item_id).where(Skip.round_id == round_id)
+    for item_id, annotator_id in session.execute(votes.where(Vote.item_id.in_(skipped_items))):
+        done[item_id].add(annotator_id)
+    return {item_id for item_id, people in done.items() if seated and seated <= people}
+
+
+def _empty(stratum: str) -> PrefixLabels:
+    none = np.zeros(0, dtype=np.int64)
+    codes = np.zeros(0, dtype=np.int8)
+    return PrefixLabels(stratum, 0, 0, none, codes, codes, none)
