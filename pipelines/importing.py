@@ -104,7 +104,7 @@ def import_file(
                 run = ImportRun(
                     file=path.name,
                     sha256=sha256,
-                    n_bytes=path.stat().st_size,
+                    n_bytes=path.stat().st_size if sha256 else 0,
                     format=name,
                     options=asdict(options),
                     config=config.model_dump(mode="json"),
@@ -167,15 +167,20 @@ def _remove_orphans(store: PairStore) -> None:
     store.manifest_path.with_suffix(".partial").unlink(missing_ok=True)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path) -> str | None:
+    """The hash of a file; None for a data set of the hub, which has no bytes of its own."""
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _earlier_run(
-    store: PairStore, sha256: str, format: str, options: ReadOptions
+    store: PairStore, sha256: str | None, format: str, options: ReadOptions
 ) -> ImportRun | None:
     """The run that took this very file in this very way, if there was one."""
+    if sha256 is None:
+        return None
     wanted = (sha256, format, asdict(options), program_version())
     for run in store.manifest().imports:
         if (run.sha256, run.format, run.options, run.version) == wanted:

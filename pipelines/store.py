@@ -62,7 +62,7 @@ class ImportRun(Entry):
     """One import: what went in, under which settings, and what came out."""
 
     file: str
-    sha256: str
+    sha256: str | None  # of the file; None for a data set of the hub
     n_bytes: int
     format: str
     options: dict[str, Any]

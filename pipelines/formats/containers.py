@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from pipelines.errors import BadInput
+from pipelines.formats.hub import PREFIX, hub_rows
 
-Container = Literal["jsonl", "json", "csv", "tsv", "parquet"]
+Container = Literal["jsonl", "json", "csv", "tsv", "parquet", "hub"]
 RawRow = bytes | dict[str, Any]
 OnBytes = Callable[[int], None]
 
@@ -30,7 +31,7 @@ _REPORT_EVERY_ROWS = 200
 
 @dataclass(frozen=True)
 class Source:
-    """A file and how its bytes are laid out."""
+    """A file, or a data set of the hub, and how its bytes are laid out."""
 
     path: Path
     container: Container
@@ -39,11 +40,13 @@ class Source:
 
 
 def open_source(path: Path) -> Source:
-    """Look at a file's first bytes and its name; no row is read.
+    """Look at a file's first bytes and its name; no row is read. `hf:...` names a hub data set.
 
     Raises:
-        BadInput: No such file, an empty file, or gzipped Parquet.
+        BadInput: No such file, an empty file, UTF-16, or gzipped Parquet.
     """
+    if str(path).startswith(PREFIX):
+        return Source(path, "hub", False, 0)
     try:
         with path.open("rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
@@ -52,7 +55,10 @@ def open_source(path: Path) -> Source:
             start = stream.read(4096)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BadInput(f"{path}: cannot be read ({reason}); check the path") from error
+        hint = "check the path"
+        if len(path.parts) == 2 and isinstance(error, FileNotFoundError):
+            hint += f", or write hf:{path} for a data set of the Hugging Face hub"
+        raise BadInput(f"{path}: cannot be read ({reason}); {hint}") from error
     except (EOFError, zlib.error) as error:
         raise BadInput(f"{path}: the gzip data are damaged; make the file again") from error
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -60,6 +66,8 @@ def open_source(path: Path) -> Source:
         if gzipped:
             raise BadInput(f"{path}: Parquet inside gzip is not read; gunzip it first")
         return Source(path, "parquet", False, n_bytes)
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise BadInput(f"{path}: the text is UTF-16; save it as UTF-8")
     start = start.removeprefix(_BOM).lstrip(_SPACE)
     if not start:
         raise BadInput(f"{path}: the file is empty; there is nothing to read")
@@ -82,6 +90,9 @@ def iter_rows(source: Source, on_bytes: OnBytes | None = None) -> Iterator[tuple
     Raises:
         BadInput: The file cannot be read to its end as what it is.
     """
+    if source.container == "hub":
+        yield from hub_rows(str(source.path))
+        return
     if source.container == "parquet":
         yield from _parquet_rows(source, on_bytes)
         return

@@ -60,7 +60,7 @@ def number(value: Any) -> float | None:
 def origin(row: Mapping[str, Any], used: Collection[str], **more: JsonValue) -> Origin:
     """Id, source, subset, and every column that nobody has used as `meta`: nothing is dropped."""
     meta = {
-        key: _json(value)
+        key: as_json(value)
         for key, value in row.items()
         if key not in used and key not in ORIGIN_KEYS and value is not None and key
     }
@@ -72,7 +72,7 @@ def origin(row: Mapping[str, Any], used: Collection[str], **more: JsonValue) -> 
     )
 
 
-def _json(value: Any) -> JsonValue:
+def as_json(value: Any) -> JsonValue:
     """A value of a Parquet or hub row as JSON; dates and bytes become texts."""
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -81,7 +81,7 @@ def _json(value: Any) -> JsonValue:
             return None  # Parquet's NaN stands for a missing number
         return value
     if isinstance(value, Mapping):
-        return {str(key): _json(inner) for key, inner in value.items()}
+        return {str(key): as_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(inner) for inner in value]
+        return [as_json(inner) for inner in value]
     return str(value)

@@ -1,19 +1,18 @@
 """Rows of the pairs file (DESIGN.md, "The pairs file"): the record itself, strictly read."""
 
-import json
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from pipelines.formats.containers import RawRow
+from pipelines.formats.fields import as_json
 from pipelines.formats.rejects import (
-    BROKEN_JSON,
     NOT_A_NUMBER,
     NOT_AN_OBJECT,
-    WRONG_TYPE,
     BadRow,
     reason_of,
+    reason_of_broken_json,
 )
 from pipelines.records import PreferencePair
 
@@ -48,26 +47,20 @@ def parse_json(raw: RawRow) -> dict[str, Any]:
     try:
         row = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
-        message = str(error)
-        if "ident" in message or "value" in message:
-            try:
-                from_json(raw)
-            except ValueError:
-                pass
-            else:
-                raise BadRow(NOT_A_NUMBER, "NaN or infinity is not JSON") from error
-        raise BadRow(*_reason_of_text(raw, message)) from error
+        if _is_json_with_nan(raw):
+            raise BadRow(NOT_A_NUMBER, "NaN and infinity are not JSON") from error
+        raise BadRow(*reason_of_broken_json(str(error), raw)) from error
     if not isinstance(row, dict):
         raise BadRow(NOT_AN_OBJECT, "the row is not a JSON object")
     return row
 
 
-def _reason_of_text(raw: bytes, message: str) -> tuple[str, str]:
+def _is_json_with_nan(raw: bytes) -> bool:
     try:
-        PreferencePair.model_validate_json(raw)
-    except ValidationError as error:
-        return reason_of(error, raw)
-    return BROKEN_JSON, message
+        from_json(raw, allow_inf_nan=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +68,7 @@ def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
     row = {key: value for key, value in row.items() if value is not None}
     meta = row.get("meta")
     if isinstance(meta, str):
-        try:
-            row["meta"] = json.loads(meta)
-        except ValueError as error:
-            raise BadRow(WRONG_TYPE, "meta is a text that is not a JSON object") from error
+        row["meta"] = parse_json(meta.encode("utf-8", "surrogatepass"))
+    elif isinstance(meta, dict):
+        row["meta"] = {key: as_json(value) for key, value in meta.items() if value is not None}
     return row

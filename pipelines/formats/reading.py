@@ -39,7 +39,10 @@ class Row:
 
 
 def read_pairs(
-    path: Path, format: str | None = None, options: ReadOptions | None = None
+    path: Path,
+    format: str | None = None,
+    options: ReadOptions | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> Iterator[PreferencePair | Reject]:
     """Every row of a file, in order, as a pair with an id or as a reject.
 
@@ -47,12 +50,13 @@ def read_pairs(
         path: A pairs file or any other supported file.
         format: One of `detect.FORMATS`; None looks at the first rows.
         options: How a foreign format becomes pairs.
+        on_bytes: Called now and then with the number of bytes of the file read so far.
 
     Raises:
         BadInput: The file cannot be read, or its format cannot be told.
     """
     register = Register()
-    for row in read_rows(path, format, options):
+    for row in read_rows(path, format, options, on_bytes):
         if isinstance(row, Reject):
             yield row
             continue

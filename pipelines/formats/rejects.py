@@ -55,7 +55,7 @@ def reason_of(error: ValidationError, raw: bytes | None = None) -> tuple[str, st
     details = error.errors(include_url=False, include_context=False)
     first = details[0]
     if first["type"] == "json_invalid":
-        return _reason_of_broken_json(first["msg"], raw)
+        return reason_of_broken_json(first["msg"].removeprefix("Invalid JSON: "), raw or b"")
     union = [d for d in details if d["loc"][:1] == first["loc"][:1]]
     first = max(union, key=lambda d: len(d["loc"]))
     where = _path(first["loc"])
@@ -83,14 +83,16 @@ def reason_of(error: ValidationError, raw: bytes | None = None) -> tuple[str, st
     return WRONG_TYPE, f"{where} is {got}; {_lower(first)}"
 
 
-def _reason_of_broken_json(message: str, raw: bytes | None) -> tuple[str, str]:
-    message = message.removeprefix("Invalid JSON: ")
-    if raw is not None:
+def reason_of_broken_json(message: str, raw: bytes) -> tuple[str, str]:
+    """(reason, detail) of a text that pydantic's JSON parser refused with this message."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return NOT_UTF8, "the row is not UTF-8 text"
+    if "hex escape" in message or "surrogate" in message:
         try:
             json.loads(raw)
-        except UnicodeDecodeError:
-            return NOT_UTF8, "the row is not UTF-8 text"
-        except (ValueError, RecursionError):
+        except ValueError:
             return BROKEN_JSON, message
         # Python's parser takes it and pydantic's does not: half of a \u surrogate pair.
         return LONE_SURROGATE, "half of a \\u surrogate pair stands alone"
