@@ -7,9 +7,10 @@ CSV and Parquet come out as dicts. Nothing here holds more than one row, or one 
 import csv
 import gzip
 import io
+import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,9 @@ def open_source(path: Path) -> Source:
     return Source(path, "jsonl", gzipped, n_bytes)
 
 
-def iter_rows(source: Source, on_bytes: OnBytes | None = None) -> Iterator[tuple[int, RawRow]]:
+def iter_rows(
+    source: Source, on_bytes: OnBytes | None = None
+) -> Generator[tuple[int, RawRow], None, None]:
     """(line, row) for every row, in order; lines count from 1, blank lines are not rows.
 
     Args:
@@ -96,9 +99,14 @@ def iter_rows(source: Source, on_bytes: OnBytes | None = None) -> Iterator[tuple
     if source.container == "parquet":
         yield from _parquet_rows(source, on_bytes)
         return
-    readers = {"jsonl": _lines, "json": _array_elements, "csv": _csv_rows, "tsv": _csv_rows}
     with _opened(source.path, source.gzipped) as (stream, position):
-        rows = readers[source.container](source, stream)
+        rows: Iterator[tuple[int, RawRow]]
+        if source.container == "json":
+            rows = split_array(stream)
+        elif source.container == "jsonl":
+            rows = _lines(stream)
+        else:
+            rows = _csv_rows(source, stream)
         try:
             for number, row in enumerate(rows):
                 if on_bytes is not None and number % _REPORT_EVERY_ROWS == 0:
@@ -123,7 +131,7 @@ def _opened(path: Path, gzipped: bool) -> Iterator[tuple[IO[bytes], Callable[[],
             yield io.BufferedReader(unpacked, _CHUNK), raw.tell
 
 
-def _lines(_: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
+def _lines(stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
     for number, line in enumerate(stream, start=1):
         if number == 1:
             line = line.removeprefix(_BOM)
@@ -135,13 +143,13 @@ def _lines(_: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|"|[{}\[\]]', re.DOTALL)
 
 
-def _array_elements(_: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
-    """The elements of one top-level JSON array, as bytes, without parsing them.
+def split_array(stream: IO[bytes], chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
+    """The elements of one top-level JSON array, as (line, bytes), without parsing them.
 
-    Whatever stands between two objects and is no comma comes out as a row too, so that it is
-    counted as a bad one.
+    Read in pieces of `chunk` bytes, or of an element's size when that is larger. Whatever stands
+    between two objects and is no comma comes out as a row too, so that it is counted as a bad one.
     """
-    buffer = stream.read(_CHUNK).removeprefix(_BOM)
+    buffer = stream.read(chunk).removeprefix(_BOM)
     line = 1
     depth = 0  # 1: inside the array, between elements
     start = 0  # where the present element, or the gap before it, starts
@@ -173,7 +181,7 @@ def _array_elements(_: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]
         else:
             # A number or a word may be cut at the end of the buffer, but no token is.
             at = len(buffer)
-        more = stream.read(max(_CHUNK, len(buffer) - start))
+        more = stream.read(max(chunk, len(buffer) - start))
         if not more:
             break
         line += buffer.count(b"\n", 0, start) if depth == 0 else 0
@@ -183,9 +191,20 @@ def _array_elements(_: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]
     yield from _gap(line, buffer[start:])
 
 
-def _gap(line: int, text: bytes) -> Iterator[tuple[int, RawRow]]:
-    if text := text.strip(_SPACE + b","):
-        yield line, text
+def _gap(line: int, text: bytes) -> Iterator[tuple[int, bytes]]:
+    """What stands between two objects: nothing but a comma, or elements that are no objects."""
+    junk = text.lstrip(_SPACE + b",")
+    line += text.count(b"\n", 0, len(text) - len(junk))
+    junk = junk.rstrip(_SPACE + b",")
+    if not junk:
+        return
+    try:
+        elements = json.loads(b"[" + junk + b"]")
+    except (ValueError, RecursionError):
+        yield line, junk
+        return
+    for element in elements:
+        yield line, json.dumps(element).encode()
 
 
 def _csv_rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:

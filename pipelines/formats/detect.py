@@ -1,5 +1,6 @@
 """Telling the format of a file from the keys of its first rows."""
 
+from contextlib import closing
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -25,14 +26,15 @@ def detect_format(source: Source) -> Format:
         BadInput: None of its first rows looks like anything known.
     """
     keys: list[str] = []
-    for _, raw in islice(iter_rows(source), _ROWS_LOOKED_AT):
-        row = _as_dict(raw)
-        if row is None:
-            continue
-        found = format_of(row)
-        if found is not None:
-            return found
-        keys = keys or sorted(row)
+    with closing(iter_rows(source)) as rows:
+        for _, raw in islice(rows, _ROWS_LOOKED_AT):
+            row = _as_dict(raw)
+            if row is None:
+                continue
+            found = format_of(row)
+            if found is not None:
+                return found
+            keys = keys or sorted(row)
     if not keys:
         raise BadInput(
             f"{source.path}: no JSON object in its first {_ROWS_LOOKED_AT} rows; {_EXPECTED}"
