@@ -159,13 +159,20 @@ def _defuse(state: StateCore) -> None:
             if align in ("text-align:right", "text-align:center"):
                 token.attrSet("class", "rv-end" if align.endswith("right") else "rv-center")
             token.attrSet("dir", "auto")
-        hrefs: list[tuple[str, bool]] = []
+        open_links: list[Token] = []
         for child in token.children or ():
             if child.type == "link_open":
-                hrefs.append((str(child.attrGet("href") or ""), child.markup == "autolink"))
-            elif child.type == "link_close" and hrefs:
-                href, said = hrefs.pop()
-                child.meta["address"] = "" if said else href
+                open_links.append(child)
+            elif child.type == "link_close" and open_links:
+                link = open_links.pop()
+                # An autolink's text is its address.
+                child.meta["address"] = "" if link.markup == "autolink" else _address(link, "href")
+
+
+def _address(token: Token, attribute: str) -> str:
+    """The address of a link or picture, with its title if it has one."""
+    title = token.attrGet("title")
+    return f"{token.attrGet(attribute) or ''}" + (f' "{title}"' if title else "")
 
 
 def _link_open(
@@ -191,8 +198,8 @@ def _image(
 ) -> str:
     token = tokens[index]
     alt = self.renderInlineAsText(token.children or [], options, env)
-    address = escape(str(token.attrGet("src") or ""))
-    return f'<span class="rv-image">[picture: {escape(alt)}] ({address})</span>'
+    shown = f"[picture: {alt}] ({_address(token, 'src')})"
+    return f'<span class="rv-image">{escape(shown)}</span>'
 
 
 def _fence(

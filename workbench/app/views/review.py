@@ -1,9 +1,160 @@
-"""dev"""
-CHROME = """<style>
+"""The review page: who reviews which round, handed to the component that does the rest.
+
+This script runs when a page is opened, and again only when the page asks for a new token: votes go
+past it, straight to the sync route.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pipelines.errors import BadInput
+from pipelines.records import PreferencePair
+from workbench.app.review.component import review_component
+from workbench.app.review.render import prompt_html, render_markdown
+from workbench.audit.queue import mint_token, open_rounds
+from workbench.db.models import Annotator, Round
+from workbench.db.session import reading, writing
+from workbench.project import Project
+
+SYNC_ROUTE = "api/review/sync"
+PRACTICE_NAME = "practice.jsonl"
+FIRST_WANT = 12
+_SIDES = {"A": "left", "B": "right", "tie": "tie"}
+
+# The review page fills the window; Streamlit's own frame steps back around it.
+_FRAME = """<style>
 [data-testid="stMainBlockContainer"] { padding: 0 1.25rem; max-width: none; }
 [data-testid="stMain"] { overflow: hidden; }
-[data-testid="stHeader"] { height: 2.75rem; min-height: 0; background: transparent; pointer-events: none; }
+[data-testid="stHeader"] {
+  height: 2.75rem; min-height: 0; background: transparent; pointer-events: none;
+}
 [data-testid="stHeader"] button { pointer-events: auto; }
-[data-testid="stToolbarActions"], [data-testid="stMainMenu"], [data-testid="stStatusWidget"], [data-testid="stAppDeployButton"] { display: none; }
+[data-testid="stMainMenu"], [data-testid="stStatusWidget"], [data-testid="stAppDeployButton"],
+[data-testid="stToolbarActions"] { display: none; }
 @media (max-width: 760px) { [data-testid="stMainBlockContainer"] { padding: 0 0.6rem; } }
 </style>"""
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """What the page may know of a round: never its label, its gate or its strata."""
+
+    id: int
+    name: str
+    design_hash: str
+    guidelines: str
+    criteria: tuple[str, ...]
+    error_tags: tuple[str, ...]
+
+
+def review_page(project: Project, annotator_id: int) -> None:
+    """Show the review page of one person, for the newest open round or the one they pick.
+
+    Args:
+        project: The project whose rounds are reviewed.
+        annotator_id: Who reviews; the caller has made sure of it.
+    """
+    with reading(project.engine) as session:
+        annotator = session.get_one(Annotator, annotator_id)
+        who = annotator.name
+        rounds = [_public(found) for found in open_rounds(session)]
+        n_rounds = session.query(Round).count()
+    if not rounds:
+        _say_nothing_is_open(n_rounds)
+        return
+    chosen = rounds[0]
+    if len(rounds) > 1:
+        chosen = st.sidebar.radio("Round", rounds, format_func=lambda found: found.name)
+    try:
+        token = _token(project, chosen.id, annotator_id)
+    except BadInput as refusal:
+        st.error(str(refusal))
+        return
+    st.html(_FRAME)
+    review_component(
+        {
+            "token": token,
+            "api": SYNC_ROUTE,
+            # Unsent answers are kept in the browser under this: another project on the same
+            # address, or another person at the same computer, must not find them.
+            "scope": f"{chosen.design_hash[:16]}-{annotator_id}",
+            "who": who,
+            "round": {"name": chosen.name},
+            "want": FIRST_WANT,
+            "guidelines_html": render_markdown(chosen.guidelines),
+            "criteria": list(chosen.criteria),
+            "error_tags": list(chosen.error_tags),
+            "practice": practice_set(project.dir),
+        },
+        on_renew=_forget_tokens,
+    )
+
+
+def practice_set(project_dir: Path) -> list[dict[str, Any]]:
+    """The pairs of the project's practice file, rendered; none where there is no such file.
+
+    `practice.jsonl` is a pairs file. The first human label of a pair is the answer that the
+    guidelines ask for, its comment the reason; a pair without one is passed over.
+    """
+    path = project_dir / PRACTICE_NAME
+    return _practice(path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _practice(path: Path, changed_ns: int) -> list[dict[str, Any]]:
+    # Imported here: the readers load pyarrow, which a server without a practice set never needs.
+    from pipelines.formats.reading import read_pairs
+
+    pairs = [row for row in read_pairs(path) if isinstance(row, PreferencePair)]
+    return [
+        {
+            "prompt_html": prompt_html(pair.prompt_json()),
+            "left_html": render_markdown(pair.response_a),
+            "right_html": render_markdown(pair.response_b),
+            "answer": _SIDES[pair.human[0].label],
+            "why": pair.human[0].comment or "",
+        }
+        for pair in pairs
+        if pair.human
+    ]
+
+
+def _public(found: Round) -> OpenRound:
+    design = found.design
+    return OpenRound(
+        id=found.id,
+        name=found.name,
+        design_hash=found.design_hash,
+        guidelines=design.get("guidelines", ""),
+        criteria=tuple(design.get("criteria", ())),
+        error_tags=tuple(design.get("error_tags", ())),
+    )
+
+
+def _token(project: Project, round_id: int, annotator_id: int) -> str:
+    """This browser page's token for the round; made once, so that re-runs change nothing."""
+    tokens: dict[tuple[int, int], str] = st.session_state.setdefault("review_tokens", {})
+    key = (round_id, annotator_id)
+    if key not in tokens:
+        with writing(project.engine) as session:
+            tokens[key] = mint_token(session, round_id, annotator_id)
+    return tokens[key]
+
+
+def _forget_tokens() -> None:
+    st.session_state.pop("review_tokens", None)
+
+
+def _say_nothing_is_open(n_rounds: int) -> None:
+    if n_rounds:
+        st.header("This round is closed")
+        st.write("Thank you for your work. When another round opens, it appears here on reload.")
+    else:
+        st.header("Nothing to review yet")
+        st.write(
+            "No round has been drawn. Whoever owns the project draws one with "
+            "`workbench audit draw`; then reload this page."
+        )

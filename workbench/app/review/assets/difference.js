@@ -62,7 +62,7 @@ export function changedWords(left, right) {
 }
 
 /** Index pairs of a longest common subsequence, or null beyond MOST_EDITS. Myers (1986), O((n+m)d). */
-function commonSubsequence(a, b) {
+export function commonSubsequence(a, b) {
   const n = a.length;
   const m = b.length;
   const most = Math.min(n + m, MOST_EDITS);

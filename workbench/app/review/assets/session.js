@@ -147,12 +147,10 @@ export class Session {
   // --- what the server says ---
 
   request() {
-    const pending = this.outbox.list().filter((op) => op.lease);
     return {
       token: this.data.token,
-      want: this.closed ? 0 : this.want,
-      // Pairs answered but not yet confirmed are still in our hands: they must not come again.
-      have: [...this.queue.map((item) => item.id), ...pending.map((op) => op.lease)],
+      want: this.want,
+      have: this.queue.map((item) => item.id),
       active: this.clock.active,
       history: !this.synced,
     };
