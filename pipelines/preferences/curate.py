@@ -6,7 +6,7 @@ and counts out; every pair ends under exactly one fate.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,9 @@ from pipelines.agreement.annotations import (
 from pipelines.errors import BadInput
 
 BoolArray = npt.NDArray[np.bool_]
-Disagreement = Literal["override", "drop", "soft"]
-Ties = Literal["drop", "keep", "half"]
-Identical = Literal["drop", "keep"]
+DISAGREEMENT_POLICIES = ("override", "drop", "soft")
+TIE_POLICIES = ("drop", "keep", "half")
+IDENTICAL_POLICIES = ("drop", "keep")
 
 SOURCES = ("ai", "human", "adjudicated")
 AI, HUMAN, ADJUDICATED = range(3)
@@ -70,17 +70,17 @@ class Policy:
     the pairs that a person labelled.
     """
 
-    disagreement: Disagreement = "override"
-    ties: Ties = "drop"
-    identical: Identical = "drop"
+    disagreement: str = "override"
+    ties: str = "drop"
+    identical: str = "drop"
     min_confidence: float | None = None
     human_only: bool = False
 
     def __post_init__(self) -> None:
         for option, value, choices in (
-            ("disagreement", self.disagreement, get_args(Disagreement)),
-            ("ties", self.ties, get_args(Ties)),
-            ("identical", self.identical, get_args(Identical)),
+            ("disagreement", self.disagreement, DISAGREEMENT_POLICIES),
+            ("ties", self.ties, TIE_POLICIES),
+            ("identical", self.identical, IDENTICAL_POLICIES),
         ):
             if value not in choices:
                 raise BadInput(f'{option} "{value}" is not one of {", ".join(choices)}')
@@ -154,11 +154,13 @@ def vote_counts(n_pairs: int, pair: IntArray, label: IntArray) -> IntArray:
 
 
 def majority(votes: IntArray) -> IntArray:
-    """The label with the most votes, (n_pairs,); no single winner is a tie, no votes is NONE."""
-    most = votes.max(axis=1, initial=0)
-    single = (votes == most[:, None]).sum(axis=1) == 1
-    label = np.where(single, votes.argmax(axis=1), TIE)
-    return np.where(most == 0, NONE, label).astype(np.int8)
+    """The label of more than half of a pair's votes, (n_pairs,), as in the agreement report.
+
+    No majority is a tie, no votes is NONE.
+    """
+    n_votes = votes.sum(axis=1)
+    label = np.where(2 * votes.max(axis=1, initial=0) > n_votes, votes.argmax(axis=1), TIE)
+    return np.where(n_votes == 0, NONE, label).astype(np.int8)
 
 
 def absence(annotations: Annotations, judge: str | None = None) -> IntArray:
@@ -250,15 +252,18 @@ def curate(evidence: Evidence, policy: Policy) -> Curated:
     steps.append(_step("ties", policy.ties, fate, steps, notes))
 
     kept = fate == KEPT
-    counts = Counts(
-        n_pairs=len(fate),
-        n_kept=int(kept.sum()),
-        steps=tuple(steps),
-        kept_by_source=_tally(source[kept], SOURCES),
-        kept_by_label=_tally(label[kept], LABEL_NAMES),
-    )
+    by_source, by_label = tallies(source[kept], label[kept])
+    counts = Counts(len(fate), int(kept.sum()), tuple(steps), by_source, by_label)
     weight = _weights(evidence.inclusion_prob, kept, policy)
     return Curated(fate, label, p_a, source, human, n_votes, agrees, weight, counts)
+
+
+def tallies(source: IntArray, label: IntArray) -> tuple[dict[str, int], dict[str, int]]:
+    """How many pairs have each source and each label; "none" where they have none."""
+    return (
+        _tally(np.where(source < 0, len(SOURCES), source), (*SOURCES, "none")),
+        _tally(np.where(label < 0, len(LABEL_NAMES), label), (*LABEL_NAMES, "none")),
+    )
 
 
 def _ai_soft_label(label: IntArray, p_a: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from pipelines.errors import WorkbenchError
-from workbench.cli import import_, init
+from workbench.cli import agreement, doctor, export, import_, init
 
 app = typer.Typer(
     name="workbench",
@@ -17,6 +17,9 @@ app = typer.Typer(
 
 app.command("init")(init.init)
 app.command("import")(import_.import_)
+app.command("agreement")(agreement.agreement)
+app.command("doctor")(doctor.doctor)
+app.command("export")(export.export)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.agreement.annotations import NONE, TIE, A, Annotations, B
+from pipelines.agreement.reference import human_reference
 from pipelines.errors import BadInput
 from pipelines.preferences.curate import (
     ADJUDICATED,
@@ -34,6 +35,22 @@ from pipelines.preferences.curate import (
 )
 
 NAN = float("nan")
+EMPTY = np.array([], dtype=np.int64)
+NOTHING = Annotations(
+    n_pairs=0,
+    prompt=EMPTY,
+    judges=(),
+    verdict_pair=EMPTY,
+    verdict_judge=EMPTY,
+    verdict_order=EMPTY,
+    verdict_label=EMPTY,
+    verdict_p_a=EMPTY.astype(float),
+    verdict_failure=EMPTY,
+    annotators=(),
+    label_pair=EMPTY,
+    label_annotator=EMPTY,
+    label_value=EMPTY,
+)
 
 
 def evidence(
@@ -60,9 +77,26 @@ def evidence(
     )
 
 
-def test_majority_is_the_single_most_frequent_label_and_otherwise_a_tie() -> None:
-    votes = np.array([(2, 1, 0), (1, 1, 0), (1, 1, 1), (0, 0, 1), (0, 0, 0), (0, 3, 2)])
-    assert majority(votes).tolist() == [A, TIE, TIE, TIE, NONE, B]
+def test_majority_is_the_label_of_more_than_half_and_otherwise_a_tie() -> None:
+    votes = np.array([(2, 1, 0), (1, 1, 0), (1, 1, 1), (0, 0, 1), (0, 0, 0), (0, 3, 2), (2, 1, 1)])
+    assert majority(votes).tolist() == [A, TIE, TIE, TIE, NONE, B, TIE]
+
+
+def test_majority_is_the_human_reference_of_the_agreement_report() -> None:
+    rng = np.random.default_rng(3)
+    n, k = 300, 5
+    pair, annotator = np.divmod(np.flatnonzero(rng.random(n * k) < 0.5), k)
+    label = rng.integers(0, 3, len(pair))
+    annotations = replace(
+        NOTHING,
+        n_pairs=n,
+        annotators=tuple("abcde"),
+        label_pair=pair,
+        label_annotator=annotator,
+        label_value=label,
+    )
+    ours = majority(vote_counts(n, pair, label))
+    assert ours.tolist() == human_reference(annotations).tolist()
 
 
 def test_votes_in_long_form_are_counted_by_pair_and_label() -> None:
@@ -133,9 +167,9 @@ def test_pairs_without_an_ai_label_are_dropped_by_reason_unless_a_person_labelle
 
 
 def test_the_reason_for_a_missing_ai_label_is_read_from_the_judges_own_verdicts() -> None:
-    annotations = Annotations(
+    annotations = replace(
+        NOTHING,
         n_pairs=4,
-        prompt=np.arange(4),
         judges=("x", "y"),
         verdict_pair=np.array([0, 0, 1, 2]),
         verdict_judge=np.array([0, 0, 0, 1]),
@@ -143,10 +177,6 @@ def test_the_reason_for_a_missing_ai_label_is_read_from_the_judges_own_verdicts(
         verdict_label=np.array([A, B, NONE, A]),
         verdict_p_a=np.full(4, NAN),
         verdict_failure=np.array([-1, -1, 0, -1]),
-        annotators=(),
-        label_pair=np.array([], dtype=int),
-        label_annotator=np.array([], dtype=int),
-        label_value=np.array([], dtype=int),
     )
     assert absence(annotations, "x").tolist() == [
         JUDGE_ABSTAINED,
@@ -155,6 +185,12 @@ def test_the_reason_for_a_missing_ai_label_is_read_from_the_judges_own_verdicts(
         NO_VERDICT,
     ]
     assert absence(annotations)[2] == JUDGE_ABSTAINED
+
+
+def test_the_soft_label_of_an_ai_label_never_leans_to_the_other_side() -> None:
+    # the rule "majority": two of three judges say A, their mean p_a leans to B; a tie; a clear A
+    curated = curate(evidence([A, TIE, A], p=[0.4, 0.6, 0.8]), Policy(ties="half"))
+    assert curated.p_a.tolist() == [0.5, 0.5, 0.8]
 
 
 def test_the_least_confidence_is_asked_of_ai_labels_only() -> None:
@@ -224,7 +260,10 @@ def any_evidence(draw: st.DrawFn) -> Evidence:
 
     ai = column(LABEL)
     sides = {A: (0.51, 1.0), B: (0.0, 0.49), TIE: (0.5, 0.5)}
-    p = [draw(st.floats(*sides[x]) | st.just(NAN)) if x != NONE else NAN for x in ai]
+    p = [
+        draw(st.floats(*sides[x]) | st.floats(0, 1) | st.just(NAN)) if x != NONE else NAN
+        for x in ai
+    ]
     p[0], ai[0] = 0.75, A  # so that a least confidence is never refused
     return evidence(
         ai,
