@@ -2,11 +2,11 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from workbench.audit.board import Board
@@ -20,104 +20,118 @@ PAGE_GONE_S = 90.0
 
 @dataclass(frozen=True)
 class OpenLease:
-    """One pair in the queue of one page."""
+    """One pair in the queue of one page; `holder` is that page's token, hashed."""
 
     lease_id: str
     slot_id: int
     item_id: int
     left: str
+    holder: str | None
 
 
-def adopt(session: Session, holder: Holder, now: float) -> None:
-    """Give this page what lies in the queues of the same person's pages that are gone."""
-    alive = select(ReviewToken.hash).where(
-        ReviewToken.annotator_id == holder.annotator_id,
-        ReviewToken.seen_at > now - PAGE_GONE_S,
-        ReviewToken.expires_at > now,
+# Built once: putting a statement together costs more than running it.
+_MINE = (
+    select(Lease.id, Lease.slot_id, Slot.item_id, Lease.left, Lease.holder)
+    .join(Slot, Slot.id == Lease.slot_id)
+    .join(Item, Item.id == Slot.item_id)
+    .where(
+        Lease.annotator_id == bindparam("person"),
+        Lease.ended_at.is_(None),
+        Slot.round_id == bindparam("round"),
     )
-    in_round = select(Slot.id).where(Slot.round_id == holder.round_id)
-    session.execute(
-        update(Lease)
-        .where(
-            Lease.annotator_id == holder.annotator_id,
-            Lease.ended_at.is_(None),
-            or_(Lease.holder.is_(None), Lease.holder != holder.token_hash),
-            or_(Lease.holder.is_(None), Lease.holder.not_in(alive)),
-            Lease.slot_id.in_(in_round),
-        )
-        .values(holder=holder.token_hash)
+    .order_by(Item.rank, Item.id, Slot.number)
+)
+_OPEN = (
+    select(Lease.slot_id, Lease.annotator_id)
+    .join(Slot, Slot.id == Lease.slot_id)
+    .where(
+        Lease.annotator_id.in_(bindparam("present", expanding=True)),
+        Lease.ended_at.is_(None),
+        Slot.round_id == bindparam("round"),
     )
+)
+_SLOTS = select(Slot.id, Slot.item_id, Slot.number).where(
+    Slot.item_id.in_(bindparam("items", expanding=True))
+)
+_VOTES = select(Vote.slot_id, Vote.item_id, Vote.annotator_id, Vote.counts).where(
+    Vote.item_id.in_(bindparam("items", expanding=True)), Vote.undone_at.is_(None)
+)
+_SKIPS = select(Skip.item_id, Skip.annotator_id).where(
+    Skip.item_id.in_(bindparam("items", expanding=True)), Skip.undone_at.is_(None)
+)
+_LEASES = select(Lease.slot_id, Lease.annotator_id).where(
+    Lease.slot_id.in_(bindparam("slots", expanding=True)), Lease.ended_at.is_(None)
+)
 
 
-def queue_of(session: Session, holder: Holder) -> list[OpenLease]:
-    """What is in this page's queue, in queue order."""
-    rows = session.execute(
-        select(Lease.id, Lease.slot_id, Slot.item_id, Lease.left)
-        .join(Slot, Slot.id == Lease.slot_id)
-        .join(Item, Item.id == Slot.item_id)
-        .where(
-            Lease.annotator_id == holder.annotator_id,
-            Lease.ended_at.is_(None),
-            Lease.holder == holder.token_hash,
-            Slot.round_id == holder.round_id,
-        )
-        .order_by(Item.rank, Item.id, Slot.number)
-    )
-    return [OpenLease(*row) for row in rows]
+def queue_of(
+    session: Session, holder: Holder, now: float, *, adopting: bool = False
+) -> list[OpenLease]:
+    """What is in this page's queue, in queue order.
 
-
-def open_leases(session: Session, round_id: int, present: Collection[int]) -> dict[int, int]:
-    """Slot id -> who has it in their queue, for the people who are present."""
-    rows = session.execute(
-        select(Lease.slot_id, Lease.annotator_id)
-        .join(Slot, Slot.id == Lease.slot_id)
-        .where(Lease.annotator_id.in_(present), Lease.ended_at.is_(None), Slot.round_id == round_id)
-    )
-    return dict(rows.tuples().all())
+    Args:
+        session: The database.
+        holder: The page.
+        now: Unix seconds.
+        adopting: Take over first what lies in the queues of the person's pages that are gone.
+    """
+    rows = session.execute(_MINE, {"person": holder.annotator_id, "round": holder.round_id})
+    leases = [OpenLease(*row) for row in rows]
+    mine = [lease for lease in leases if lease.holder == holder.token_hash]
+    if adopting and len(mine) < len(leases):
+        alive = set(
+            session.scalars(
+                select(ReviewToken.hash).where(
+                    ReviewToken.annotator_id == holder.annotator_id,
+                    ReviewToken.seen_at > now - PAGE_GONE_S,
+                    ReviewToken.expires_at > now,
+                )
+            )
+        ) - {holder.token_hash}
+        orphans = [lease.lease_id for lease in leases if lease.holder not in alive]
+        session.execute(update(Lease).where(Lease.id.in_(orphans)).values(holder=holder.token_hash))
+        mine = [lease for lease in leases if lease.holder not in alive]
+    return mine
 
 
 def item_states(
     session: Session, item_ids: Sequence[int], present: Collection[int]
-) -> dict[int, ItemState]:
-    """What the database says of these items now, as the rule of dealing wants it."""
+) -> tuple[dict[int, ItemState], set[int]]:
+    """What the database says of these items now, as the rule of dealing wants it.
+
+    Returns:
+        The states by item, and the slots that are in the queue of somebody who is away.
+    """
+    items = {"items": list(item_ids)}
     slots: defaultdict[int, dict[int, int]] = defaultdict(dict)
     place: dict[int, tuple[int, int]] = {}
-    for slot_id, item_id, number in session.execute(
-        select(Slot.id, Slot.item_id, Slot.number).where(Slot.item_id.in_(item_ids))
-    ):
+    for slot_id, item_id, number in session.execute(_SLOTS, items):
         slots[item_id][number] = slot_id
         place[slot_id] = (item_id, number)
     filled: defaultdict[int, dict[int, int]] = defaultdict(dict)
     voted: defaultdict[int, set[int]] = defaultdict(set)
-    for slot_id, item_id, who, counts in session.execute(
-        select(Vote.slot_id, Vote.item_id, Vote.annotator_id, Vote.counts).where(
-            Vote.item_id.in_(item_ids), Vote.undone_at.is_(None)
-        )
-    ):
+    for slot_id, item_id, who, counts in session.execute(_VOTES, items):
         voted[item_id].add(who)
         if counts:
             filled[item_id][place[slot_id][1]] = who
     skipped: defaultdict[int, set[int]] = defaultdict(set)
-    for item_id, who in session.execute(
-        select(Skip.item_id, Skip.annotator_id).where(
-            Skip.item_id.in_(item_ids), Skip.undone_at.is_(None)
-        )
-    ):
+    for item_id, who in session.execute(_SKIPS, items):
         skipped[item_id].add(who)
     leased: defaultdict[int, dict[int, int]] = defaultdict(dict)
-    for slot_id, who in session.execute(
-        select(Lease.slot_id, Lease.annotator_id).where(
-            Lease.slot_id.in_(place), Lease.ended_at.is_(None), Lease.annotator_id.in_(present)
-        )
-    ):
+    abandoned: set[int] = set()
+    for slot_id, who in session.execute(_LEASES, {"slots": list(place)}):
         item_id, number = place[slot_id]
-        leased[item_id][number] = who
-    return {
+        if who in present:
+            leased[item_id][number] = who
+        else:
+            abandoned.add(slot_id)
+    states = {
         item_id: ItemState(
             slots[item_id], filled[item_id], leased[item_id], voted[item_id], skipped[item_id]
         )
         for item_id in item_ids
     }
+    return states, abandoned
 
 
 def top_up(
@@ -133,36 +147,37 @@ def top_up(
     Returns:
         Whether everything that the board proposed was right: if not, it should be read again.
     """
-    leased = open_leases(session, holder.round_id, present)
+    open_now = session.execute(_OPEN, {"present": list(present), "round": holder.round_id})
+    leased = dict(open_now.all())
     _promote(session, board, leased)
     proposed = list(islice(board.proposals(holder.annotator_id, present, leased), n_wanted))
     if not proposed:
         return True
     rows = [board.row_of[slot_id] for slot_id in proposed]
     items = [int(board.item_ids[row]) for row in rows]
-    states = item_states(session, sorted(set(items)), present)
+    states, abandoned = item_states(session, sorted(set(items)), present)
     granted = [
         (slot_id, item_id)
         for slot_id, item_id, row in zip(proposed, items, rows, strict=True)
-        if slot_id not in states[item_id].leased.values()
+        if int(board.numbers[row]) not in states[item_id].leased
         and claims(states[item_id], present, board.seed).get(int(board.numbers[row]))
         == holder.annotator_id
     ]
+    passing_on = abandoned.intersection(slot_id for slot_id, _ in granted)
+    if passing_on:
+        session.execute(
+            update(Lease)
+            .where(Lease.slot_id.in_(passing_on), Lease.ended_at.is_(None))
+            .values(ended_at=now)
+        )
     if granted:
         _issue(session, holder, board.seed, granted, now)
     return len(granted) == len(proposed)
 
 
 def _issue(
-    session: Session, holder: Holder, seed: int, granted: Iterable[tuple[int, int]], now: float
+    session: Session, holder: Holder, seed: int, granted: Sequence[tuple[int, int]], now: float
 ) -> None:
-    granted = list(granted)
-    # What somebody who is away left open passes on.
-    session.execute(
-        update(Lease)
-        .where(Lease.slot_id.in_([slot_id for slot_id, _ in granted]), Lease.ended_at.is_(None))
-        .values(ended_at=now)
-    )
     session.execute(
         insert(Lease),
         [

@@ -62,7 +62,7 @@ def _by_person(session: Session, table: type[Vote] | type[Skip], round_id: int) 
         .where(table.round_id == round_id, table.undone_at.is_(None))
         .group_by(table.annotator_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def open_rounds(session: Session) -> list[Round]:

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from workbench.audit.board import Desk
 from workbench.audit.dealing import prefetch_size
-from workbench.audit.leases import OpenLease, adopt, queue_of, top_up
+from workbench.audit.leases import OpenLease, queue_of, top_up
 from workbench.audit.progress import Progress, open_rounds, progress
 from workbench.audit.protocol import SyncRequest, read_ops
 from workbench.audit.shown import PastOp, ShownItem, history, shown_items
@@ -46,6 +46,20 @@ __all__ = [
 RECENT = 8
 # Somebody with nothing to do makes the board be read again, for slots that an extension added.
 STARVING_RELOAD_S = 5.0
+
+
+# Built once: putting a statement together costs more than running it.
+_ROUND = (
+    select(Round.design, Round.closed_at)
+    .where(Round.id == bindparam("round"))
+    .with_for_update(key_share=True)
+)
+_PACE = (
+    select(Vote.seconds)
+    .where(Vote.round_id == bindparam("round"), Vote.annotator_id == bindparam("person"))
+    .order_by(Vote.created_at.desc())
+    .limit(RECENT)
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +100,7 @@ def sync(session: Session, request: SyncRequest, desk: Desk, now: float | None =
     want = _want(session, holder)
     mine: list[OpenLease] = []
     if closed_at is None:
-        if request.want > 0:
-            adopt(session, holder, now)
-        mine = queue_of(session, holder)
+        mine = queue_of(session, holder, now, adopting=request.want > 0)
     # Topping up in small batches walks the board less often.
     if (
         request.want > 0
@@ -97,11 +109,11 @@ def sync(session: Session, request: SyncRequest, desk: Desk, now: float | None =
         and len(mine) <= want - max(1, want // 4)
     ):
         right = top_up(session, holder, board, present, want - len(mine), now)
-        mine = queue_of(session, holder)
+        mine = queue_of(session, holder, now)
         if not right or (not mine and now - board.loaded_at > STARVING_RELOAD_S):
             board = desk.refresh(session, holder.round_id, seed, now)
             top_up(session, holder, board, present, want - len(mine), now)
-            mine = queue_of(session, holder)
+            mine = queue_of(session, holder, now)
     owned = {lease.lease_id for lease in mine}
     known = set(request.have)
     new = [(lease.lease_id, lease.item_id, lease.left) for lease in mine]
@@ -125,19 +137,10 @@ def _locked(session: Session, round_id: int) -> tuple[dict[str, Any], float | No
     SQLite takes its write lock with the transaction and knows no row locks. The weaker lock of
     PostgreSQL lets other programs insert rows that point at the round.
     """
-    row = session.execute(
-        select(Round.design, Round.closed_at)
-        .where(Round.id == round_id)
-        .with_for_update(key_share=True)
-    ).one()
+    row = session.execute(_ROUND, {"round": round_id}).one()
     return row.design, row.closed_at
 
 
 def _want(session: Session, holder: Holder) -> int:
-    recent = session.scalars(
-        select(Vote.seconds)
-        .where(Vote.round_id == holder.round_id, Vote.annotator_id == holder.annotator_id)
-        .order_by(Vote.created_at.desc())
-        .limit(RECENT)
-    )
+    recent = session.scalars(_PACE, {"round": holder.round_id, "person": holder.annotator_id})
     return prefetch_size([seconds for seconds in recent if seconds is not None])

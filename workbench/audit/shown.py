@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from workbench.audit.tokens import Holder
@@ -37,28 +37,28 @@ class PastOp:
     item: ShownItem
 
 
+# Built once: putting a statement together costs more than running it.
+_LENGTHS = select(
+    Item.id,
+    func.length(Item.prompt_json) + func.length(Item.response_a) + func.length(Item.response_b),
+).where(Item.id.in_(bindparam("items", expanding=True)))
+_TEXTS = select(Item.id, Item.prompt_json, Item.response_a, Item.response_b).where(
+    Item.id.in_(bindparam("items", expanding=True))
+)
+
+
 def shown_items(session: Session, leases: Sequence[tuple[str, int, str]]) -> list[ShownItem]:
     """The texts of these (lease id, item id, left), as many as one answer should carry."""
     if not leases:
         return []
-    lengths = func.length(Item.prompt_json) + func.length(Item.response_a)
-    lengths = lengths + func.length(Item.response_b)
     size: dict[int, int] = dict(
-        session.execute(
-            select(Item.id, lengths).where(Item.id.in_([item_id for _, item_id, _ in leases]))
-        )
-        .tuples()
-        .all()
+        session.execute(_LENGTHS, {"items": [item_id for _, item_id, _ in leases]}).all()
     )
     taken, n_chars = 0, 0
     while taken < len(leases) and (taken == 0 or n_chars < MAX_REPLY_CHARS):
         n_chars += size[leases[taken][1]]
         taken += 1
-    rows = session.execute(
-        select(Item.id, Item.prompt_json, Item.response_a, Item.response_b).where(
-            Item.id.in_([item_id for _, item_id, _ in leases[:taken]])
-        )
-    )
+    rows = session.execute(_TEXTS, {"items": [item_id for _, item_id, _ in leases[:taken]]})
     texts = {row.id: row for row in rows}
     return [
         ShownItem(

@@ -5,7 +5,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.errors import BadInput, WorkbenchError
@@ -22,12 +22,43 @@ class TokenRefused(WorkbenchError):
 
 @dataclass(frozen=True)
 class Holder:
-    """One open page: whose it is, for which round, and when it was last heard of."""
+    """One open page: whose it is, for which round, when it and its person were last heard of."""
 
     token_hash: str
     annotator_id: int
     round_id: int
     seen_at: float
+    last_action_at: float
+
+
+# Built once: putting a statement together costs more than running it.
+_HOLDER = (
+    select(
+        ReviewToken.annotator_id,
+        ReviewToken.round_id,
+        ReviewToken.seen_at,
+        Seat.last_action_at,
+    )
+    .join(Annotator, Annotator.id == ReviewToken.annotator_id)
+    .join(
+        Seat,
+        (Seat.annotator_id == ReviewToken.annotator_id) & (Seat.round_id == ReviewToken.round_id),
+    )
+    .where(
+        ReviewToken.hash == bindparam("hash"),
+        ReviewToken.expires_at > bindparam("now"),
+        Annotator.revoked_at.is_(None),
+    )
+)
+_PRESENT = (
+    select(Seat.annotator_id)
+    .join(Annotator, Annotator.id == Seat.annotator_id)
+    .where(
+        Seat.round_id == bindparam("round"),
+        Seat.last_action_at > bindparam("since"),
+        Annotator.revoked_at.is_(None),
+    )
+)
 
 
 def hashed(token: str) -> str:
@@ -82,18 +113,11 @@ def find_holder(session: Session, token: str, now: float) -> Holder:
     Raises:
         TokenRefused: Unknown, expired, or revoked.
     """
-    row = session.execute(
-        select(ReviewToken.annotator_id, ReviewToken.round_id, ReviewToken.seen_at)
-        .join(Annotator, Annotator.id == ReviewToken.annotator_id)
-        .where(
-            ReviewToken.hash == hashed(token),
-            ReviewToken.expires_at > now,
-            Annotator.revoked_at.is_(None),
-        )
-    ).one_or_none()
+    token_hash = hashed(token)
+    row = session.execute(_HOLDER, {"hash": token_hash, "now": now}).one_or_none()
     if row is None:
         raise TokenRefused("This page's access has ended; reload the page.")
-    return Holder(hashed(token), row.annotator_id, row.round_id, row.seen_at)
+    return Holder(token_hash, *row)
 
 
 def note_seen(session: Session, holder: Holder, now: float, *, leaving: bool) -> None:
@@ -107,26 +131,14 @@ def note_seen(session: Session, holder: Holder, now: float, *, leaving: bool) ->
 
 def note_action(session: Session, holder: Holder, now: float) -> None:
     """Note that the person did something, which keeps their open slots theirs."""
-    session.execute(
-        update(Seat)
-        .where(
-            Seat.round_id == holder.round_id,
-            Seat.annotator_id == holder.annotator_id,
-            Seat.last_action_at < now - WRITE_EVERY_S,
+    if now - holder.last_action_at > WRITE_EVERY_S:
+        session.execute(
+            update(Seat)
+            .where(Seat.round_id == holder.round_id, Seat.annotator_id == holder.annotator_id)
+            .values(last_action_at=now)
         )
-        .values(last_action_at=now)
-    )
 
 
 def present_people(session: Session, round_id: int, since: float) -> set[int]:
     """Everyone seated who did something after `since` and whose access stands."""
-    rows = session.scalars(
-        select(Seat.annotator_id)
-        .join(Annotator, Annotator.id == Seat.annotator_id)
-        .where(
-            Seat.round_id == round_id,
-            Seat.last_action_at > since,
-            Annotator.revoked_at.is_(None),
-        )
-    )
-    return set(rows)
+    return set(session.scalars(_PRESENT, {"round": round_id, "since": since}))

@@ -6,7 +6,7 @@ acknowledged. So every one is known by the id that the page made for it.
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from workbench.audit.board import Board
@@ -27,6 +27,57 @@ class _Leased:
     item_id: int
     round_id: int
     closed: bool
+
+
+@dataclass(frozen=True)
+class _State:
+    """What stands already when an operation arrives."""
+
+    undone: bool  # an undo of it came first
+    voted: bool  # by this person, on this item
+    skipped: bool  # likewise
+    filled: bool  # the slot has its counting vote
+
+
+# Built once: putting a statement together costs more than running it.
+_LEASED = (
+    select(Lease.left, Slot.id, Slot.item_id, Slot.round_id, Round.closed_at)
+    .join(Slot, Slot.id == Lease.slot_id)
+    .join(Round, Round.id == Slot.round_id)
+    .where(Lease.id == bindparam("lease"), Lease.annotator_id == bindparam("person"))
+)
+_STATE = select(
+    exists().where(Undo.target_id == bindparam("op"), Undo.annotator_id == bindparam("person")),
+    exists().where(
+        Vote.annotator_id == bindparam("person"),
+        Vote.item_id == bindparam("item"),
+        Vote.undone_at.is_(None),
+    ),
+    exists().where(
+        Skip.annotator_id == bindparam("person"),
+        Skip.item_id == bindparam("item"),
+        Skip.undone_at.is_(None),
+    ),
+    exists().where(
+        Vote.slot_id == bindparam("slot"), Vote.counts.is_(True), Vote.undone_at.is_(None)
+    ),
+)
+_END_LEASES = (
+    update(Lease)
+    .where(
+        Lease.slot_id.in_(select(Slot.id).where(Slot.item_id == bindparam("item"))),
+        Lease.ended_at.is_(None),
+        or_(Lease.annotator_id == bindparam("person"), Lease.slot_id == bindparam("slot")),
+    )
+    .values(ended_at=bindparam("now"))
+    .execution_options(synchronize_session=False)
+)
+_NEWEST_AMENDMENT = (
+    select(Amendment)
+    .where(Amendment.vote_id == bindparam("vote"), Amendment.annotator_id == bindparam("person"))
+    .order_by(Amendment.seq.desc(), Amendment.id)
+    .limit(1)
+)
 
 
 def unswap(label: str, left: str) -> str:
@@ -74,10 +125,10 @@ class Ledger:
         leased = self._leased(op.lease)
         if leased is None:
             return "rejected:lease"
-        undone = self._undone_before(op.id)
+        state = self._state(leased, op.id)
         # A second verdict on the same pair (two tabs): the first stands, this one is kept aside.
-        duplicate = not undone and self._has_live(Vote, leased.item_id)
-        counts = not (undone or duplicate or leased.closed or self._is_filled(leased.slot_id))
+        duplicate = state.voted and not state.undone
+        counts = not (state.undone or duplicate or leased.closed or state.filled)
         vote = Vote(
             id=op.id,
             round_id=leased.round_id,
@@ -95,16 +146,17 @@ class Ledger:
             origin="workbench",
             client_at=_unix(op.client_at),
             created_at=self.now,
-            undone_at=self.now if undone or duplicate else None,
+            undone_at=self.now if state.undone or duplicate else None,
         )
         self.session.add(vote)
         self.session.flush()
         self._apply_amendments(op.id)
         if duplicate:
             return DUPLICATE
-        if undone:
+        if state.undone:
             return STORED
-        self._retract_skip(leased.item_id)
+        if state.skipped:
+            self._retract_skip(leased.item_id)
         self._end_leases(leased, everybody=counts)
         if self.board.round_id == leased.round_id:
             self.board.voted(leased.slot_id, leased.item_id, self.annotator_id, counts=counts)
@@ -119,10 +171,8 @@ class Ledger:
             return "rejected:lease"
         if leased.closed:
             return "rejected:closed"
-        undone = self._undone_before(op.id)
-        duplicate = not undone and (
-            self._has_live(Vote, leased.item_id) or self._has_live(Skip, leased.item_id)
-        )
+        state = self._state(leased, op.id)
+        duplicate = (state.voted or state.skipped) and not state.undone
         self.session.add(
             Skip(
                 id=op.id,
@@ -134,13 +184,13 @@ class Ledger:
                 reason=op.reason,
                 client_at=_unix(op.client_at),
                 created_at=self.now,
-                undone_at=self.now if undone or duplicate else None,
+                undone_at=self.now if state.undone or duplicate else None,
             )
         )
         self.session.flush()
         if duplicate:
             return DUPLICATE
-        if not undone:
+        if not state.undone:
             self._end_leases(leased, everybody=False)
             if self.board.round_id == leased.round_id:
                 self.board.skipped(leased.item_id, self.annotator_id)
@@ -203,13 +253,12 @@ class Ledger:
     def _apply_amendments(self, vote_id: str) -> None:
         """What was last said of a vote stands with it; all that was said before is kept."""
         newest = self.session.scalar(
-            select(Amendment)
-            .where(Amendment.vote_id == vote_id, Amendment.annotator_id == self.annotator_id)
-            .order_by(Amendment.seq.desc(), Amendment.id)
-            .limit(1)
+            _NEWEST_AMENDMENT, {"vote": vote_id, "person": self.annotator_id}
         )
+        if newest is None:
+            return
         vote = self.session.get(Vote, vote_id)
-        if newest is None or vote is None:
+        if vote is None:
             return
         if self.session.get(Amendment, vote_id) is None:  # what came with the vote: version one
             self.session.add(
@@ -228,35 +277,25 @@ class Ledger:
 
     def _leased(self, lease_id: str) -> _Leased | None:
         row = self.session.execute(
-            select(Lease.left, Slot.id, Slot.item_id, Slot.round_id, Round.closed_at)
-            .join(Slot, Slot.id == Lease.slot_id)
-            .join(Round, Round.id == Slot.round_id)
-            .where(Lease.id == lease_id, Lease.annotator_id == self.annotator_id)
+            _LEASED, {"lease": lease_id, "person": self.annotator_id}
         ).one_or_none()
         if row is None:
             return None
         left, slot_id, item_id, round_id, closed_at = row
         return _Leased(lease_id, left, slot_id, item_id, round_id, closed_at is not None)
 
-    def _undone_before(self, op_id: str) -> bool:
-        found = select(Undo.id).where(
-            Undo.target_id == op_id, Undo.annotator_id == self.annotator_id
-        )
-        return self.session.scalar(found) is not None
-
-    def _has_live(self, table: type[Vote] | type[Skip], item_id: int) -> bool:
-        found = select(table.id).where(
-            table.annotator_id == self.annotator_id,
-            table.item_id == item_id,
-            table.undone_at.is_(None),
-        )
-        return self.session.scalar(found) is not None
-
-    def _is_filled(self, slot_id: int) -> bool:
-        found = select(Vote.id).where(
-            Vote.slot_id == slot_id, Vote.counts.is_(True), Vote.undone_at.is_(None)
-        )
-        return self.session.scalar(found) is not None
+    def _state(self, leased: _Leased, op_id: str) -> _State:
+        """What stands already about the pair of this operation, in one question."""
+        row = self.session.execute(
+            _STATE,
+            {
+                "op": op_id,
+                "person": self.annotator_id,
+                "item": leased.item_id,
+                "slot": leased.slot_id,
+            },
+        ).one()
+        return _State(*row)
 
     def _is_closed(self, round_id: int) -> bool:
         return self.session.scalar(select(Round.closed_at).where(Round.id == round_id)) is not None
@@ -275,20 +314,27 @@ class Ledger:
 
     def _end_leases(self, leased: _Leased, *, everybody: bool) -> None:
         """The pair leaves this person's queues and, once its slot is filled, everybody's."""
-        ended = update(Lease).values(ended_at=self.now).where(Lease.ended_at.is_(None))
-        slots = select(Slot.id).where(Slot.item_id == leased.item_id)
         self.session.execute(
-            ended.where(Lease.slot_id.in_(slots), Lease.annotator_id == self.annotator_id)
+            _END_LEASES,
+            {
+                "now": self.now,
+                "person": self.annotator_id,
+                "item": leased.item_id,
+                "slot": leased.slot_id if everybody else -1,
+            },
         )
-        if everybody:
-            self.session.execute(ended.where(Lease.slot_id == leased.slot_id))
 
     def _reopen_lease(self, target: Vote | Skip) -> None:
         """The pair returns to the person's queue, unless its slot went to somebody meanwhile."""
-        if target.lease_id is None or self._is_filled(target.slot_id):
+        if target.lease_id is None:
             return
-        taken = select(Lease.id).where(Lease.slot_id == target.slot_id, Lease.ended_at.is_(None))
-        if self.session.scalar(taken) is None:
+        gone = select(
+            exists().where(Lease.slot_id == target.slot_id, Lease.ended_at.is_(None))
+            | exists().where(
+                Vote.slot_id == target.slot_id, Vote.counts.is_(True), Vote.undone_at.is_(None)
+            )
+        )
+        if not self.session.scalar(gone):
             self.session.execute(
                 update(Lease)
                 .where(Lease.id == target.lease_id)
