@@ -73,11 +73,16 @@ def kappa_of_table(table: IntArray, weights: FloatArray | None = None) -> TableS
     return TableStatistic(value, influence, expected)
 
 
-def ac1_of_table(table: IntArray, weights: FloatArray | None = None) -> TableStatistic:
+def ac1_of_table(
+    table: IntArray, weights: FloatArray | None = None, n_labels: int | None = None
+) -> TableStatistic:
     """Gwet's AC1 (with weights: AC2) over the categories that either rater used.
 
-    A fourth category, a failure that counts as wrong, is no label: it agrees with nothing by
-    chance either. (Counted as a category it would *raise* AC1: 4 chances to differ, not 3.)
+    Args:
+        table: Counts, shape (n_categories, n_categories).
+        weights: Credit, same shape.
+        n_labels: Categories from this one on are failures that count as wrong: they agree with
+            nothing by chance either. (As categories they would *raise* AC1.)
 
     Raises:
         Undefined: No units, or only one category was used.
@@ -85,7 +90,7 @@ def ac1_of_table(table: IntArray, weights: FloatArray | None = None) -> TableSta
     """
     shares, w = _shares(table), _weights(weights, len(table))
     prevalence = (shares.sum(axis=0) + shares.sum(axis=1)) / 2.0
-    label = np.arange(len(table)) < len(LABEL_NAMES)
+    label = np.arange(len(table)) < (n_labels or len(table))
     used = (prevalence > 0) & label
     n_used = int(used.sum())
     if n_used < 2:
@@ -156,7 +161,7 @@ def gwet_ac1(
     first, second, clusters = without_ties(first, second, clusters, ties)
     n_categories = _n_categories(first, second)
     table = crosstab(first, second, n_categories)
-    statistic = ac1_of_table(table, credit(ties, n_categories))
+    statistic = ac1_of_table(table, credit(ties, n_categories), n_labels=len(LABEL_NAMES))
     return estimate_of(statistic, first, second, clusters, confidence)
 
 
