@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -100,7 +100,7 @@ def iter_rows(
         yield from _parquet_rows(source, on_bytes)
         return
     with _opened(source.path, source.gzipped) as (stream, position):
-        rows: Iterator[tuple[int, RawRow]]
+        rows: Generator[tuple[int, RawRow], None, None]
         if source.container == "json":
             rows = split_array(stream)
         elif source.container == "jsonl":
@@ -108,10 +108,11 @@ def iter_rows(
         else:
             rows = _csv_rows(source, stream)
         try:
-            for number, row in enumerate(rows):
-                if on_bytes is not None and number % _REPORT_EVERY_ROWS == 0:
-                    on_bytes(position())
-                yield row
+            with closing(rows):  # before the stream under it
+                for number, row in enumerate(rows):
+                    if on_bytes is not None and number % _REPORT_EVERY_ROWS == 0:
+                        on_bytes(position())
+                    yield row
         except (OSError, EOFError, zlib.error) as error:
             raise BadInput(
                 f"{source.path}: reading stopped before the end ({error}); make the file again"
@@ -131,7 +132,7 @@ def _opened(path: Path, gzipped: bool) -> Iterator[tuple[IO[bytes], Callable[[],
             yield io.BufferedReader(unpacked, _CHUNK), raw.tell
 
 
-def _lines(stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
+def _lines(stream: IO[bytes]) -> Generator[tuple[int, RawRow], None, None]:
     for number, line in enumerate(stream, start=1):
         if number == 1:
             line = line.removeprefix(_BOM)
@@ -143,7 +144,7 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|"|[{}\[\]]', re.DOTALL)
 
 
-def split_array(stream: IO[bytes], chunk: int = _CHUNK) -> Iterator[tuple[int, bytes]]:
+def split_array(stream: IO[bytes], chunk: int = _CHUNK) -> Generator[tuple[int, bytes], None, None]:
     """The elements of one top-level JSON array, as (line, bytes), without parsing them.
 
     Read in pieces of `chunk` bytes, or of an element's size when that is larger. Whatever stands
@@ -207,7 +208,7 @@ def _gap(line: int, text: bytes) -> Iterator[tuple[int, bytes]]:
         yield line, json.dumps(element).encode()
 
 
-def _csv_rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]:
+def _csv_rows(source: Source, stream: IO[bytes]) -> Generator[tuple[int, RawRow], None, None]:
     csv.field_size_limit(2**31 - 1)  # responses of many megabytes are simply read
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.DictReader(
@@ -216,7 +217,11 @@ def _csv_rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]
     try:
         line = 1
         for row in reader:
-            yield line + 1, row
+            if _is_text(row):
+                yield line + 1, row
+            else:
+                # Its own bytes, for the parser to say what is wrong with them.
+                yield line + 1, ",".join(map(str, row.values())).encode(errors="surrogateescape")
             line = reader.line_num
     except csv.Error as error:
         raise BadInput(
@@ -224,6 +229,14 @@ def _csv_rows(source: Source, stream: IO[bytes]) -> Iterator[tuple[int, RawRow]]
         ) from error
     finally:
         text.detach()
+
+
+def _is_text(row: dict[str, Any]) -> bool:
+    try:
+        "".join(map(str, row.values())).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parquet_rows(source: Source, on_bytes: OnBytes | None) -> Iterator[tuple[int, RawRow]]:
