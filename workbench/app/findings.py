@@ -1,0 +1,174 @@
+"""What the research pages show of one round, computed once per change of the labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pipelines.agreement.annotations import NONE, TIE, FloatArray, IntArray
+from pipelines.agreement.comparison import defined
+from pipelines.agreement.decision import AGREE, HUMAN_TIE, outcomes
+from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.gate import Gate, GatePath, gate_path
+from pipelines.agreement.kappa import crosstab
+from pipelines.agreement.position import PositionBias, labels_by_order, position_bias
+from pipelines.agreement.sequence import decisive_interval, ppr_interval
+from pipelines.preferences.combine import Combined, combine_judge
+from workbench.audit.certificate_file import Ceiling, PersonEntry, SliceEntry
+from workbench.audit.evidence import by_annotator, ceiling, slice_entries
+from workbench.audit.progress import Progress, progress
+from workbench.audit.reading import RoundReading, StratumReading, read_in
+from workbench.audit.reviewed import activity_stamp, label_codes, reviewed_items
+from workbench.audit.rounds import find_round, list_rounds
+from workbench.db.session import reading, writing
+from workbench.project import Project
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One round, read at one moment."""
+
+    reading: RoundReading
+    progress: Progress
+    items: pd.DataFrame  # see workbench.audit.reviewed
+    ceiling: Ceiling | None
+    people: Mapping[str, tuple[PersonEntry, ...]]  # by stratum
+    slices: Mapping[str, tuple[SliceEntry, ...]]
+    paths: Mapping[str, GatePath | None]
+
+    def audited(self, stratum: str) -> pd.DataFrame:
+        """The labelled pairs of a stratum's answered prefix, in draw order."""
+        part = next(one for one in self.reading.strata if one.design.name == stratum)
+        read = self.items[self.items["item_id"].isin(part.labels.item_id)]
+        return read[read["human"].notna()].sort_values("position")
+
+
+def round_names(project: Project) -> list[str]:
+    """Names of all rounds, newest first."""
+    with reading(project.engine) as session:
+        return [found.name for found in list_rounds(session)][::-1]
+
+
+def find(project: Project, round_name: str) -> Findings:
+    """The findings of a round; computed again only when somebody voted, undid or decided."""
+    with reading(project.engine) as session:
+        found = find_round(session, round_name)
+        stamp = (str(project.dir), found.id, found.closed_at, *activity_stamp(session, found.id))
+    return _find(project, round_name, stamp)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading the labels...")
+def _find(_project: Project, round_name: str, stamp: tuple[object, ...]) -> Findings:
+    with writing(_project.engine) as session:
+        session.expire_on_commit = False
+        read = read_in(session, find_round(session, round_name))
+        round_id = read.round.id
+        filled = [part for part in read.strata if len(part.labels)]
+        return Findings(
+            reading=read,
+            progress=progress(session, round_id),
+            items=reviewed_items(session, round_id),
+            ceiling=ceiling(session, round_id),
+            people={part.design.name: by_annotator(session, part) for part in filled},
+            slices={part.design.name: slice_entries(session, part) for part in filled},
+            paths={part.design.name: _path(read, part) for part in filled},
+        )
+
+
+def _path(read: RoundReading, part: StratumReading) -> GatePath | None:
+    # Active mode bets on weighted increments: counts against lines would be another test.
+    if read.design.is_active(part.design.name):
+        return None
+    return gate_path(part.gate, part.outcomes, part.design.n_population)
+
+
+def confusion(audited: pd.DataFrame) -> IntArray:
+    """Pairs by human label (rows) and AI label (columns), shape (3, 3)."""
+    human = label_codes(audited["human"]).to_numpy()
+    return crosstab(human, label_codes(audited["ai"]).to_numpy(), TIE + 1)
+
+
+def agreement_of(
+    audited: pd.DataFrame, gate: Gate, n_population: int, ai: IntArray | None = None
+) -> Estimate | None:
+    """Agreement on some audited pairs, with an interval that holds at every label (anytime).
+
+    The population of a part is not larger than the stratum's, so its interval is a little wide.
+
+    Args:
+        audited: Rows of `Findings.audited`.
+        gate: How ties count, and the level.
+        n_population: Pairs of the stratum in N.
+        ai: Codes of other AI labels than the audited ones, shape (len(audited),); -1 is left out.
+    """
+    human = label_codes(audited["human"]).to_numpy()
+    labels = label_codes(audited["ai"]).to_numpy() if ai is None else np.asarray(ai)
+    codes = outcomes(labels[labels != NONE], human[labels != NONE], gate.ties)
+    n_agree, n_tie = int((codes == AGREE).sum()), int((codes == HUMAN_TIE).sum())
+    n = len(codes) - n_tie
+    if n == 0:
+        return None
+    if gate.ties == "strict":
+        low, high = ppr_interval(n_agree, n, n_population, gate.alpha)
+    else:
+        low, high = decisive_interval(n_agree, n, n_tie, n_population, gate.alpha)
+    return Estimate(n_agree / n, float(low), float(high), "ppr", n)
+
+
+def breakdown(
+    audited: pd.DataFrame, by: "pd.Series[str]", gate: Gate, n_population: int
+) -> list[tuple[str, Estimate | None]]:
+    """Agreement in each group of audited pairs, in the order of the groups' names."""
+    return [
+        (str(name), agreement_of(group, gate, n_population))
+        for name, group in audited.groupby(by, sort=True, observed=True)
+    ]
+
+
+def judge_confidence(audited: pd.DataFrame) -> tuple[FloatArray, IntArray]:
+    """(p_a, human label codes) of the audited pairs, both of shape (n,)."""
+    return (
+        audited["p_a"].to_numpy(dtype=np.float64),
+        label_codes(audited["human"]).to_numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class JudgeOnAll:
+    """One judge over all imported pairs."""
+
+    name: str
+    combined: Combined  # (n_pairs,)
+    position: PositionBias | None  # None where no pair was judged in both orders
+    n_failed: int  # verdicts without a label
+
+
+def all_judges(project: Project) -> tuple[JudgeOnAll, ...]:
+    """Every judge's labels and position bias; computed again only after an import."""
+    manifest = project.store.manifest()
+    return _all_judges(project, (str(project.dir), len(manifest.imports), len(manifest.parts)))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the judges' verdicts...")
+def _all_judges(_project: Project, stamp: tuple[object, ...]) -> tuple[JudgeOnAll, ...]:
+    annotations = _project.store.annotations()
+    found = []
+    for code, name in enumerate(annotations.judges):
+        mine = annotations.verdict_judge == code
+        ab, ba = labels_by_order(
+            annotations.verdict_pair[mine],
+            annotations.verdict_order[mine],
+            annotations.verdict_label[mine],
+            annotations.n_pairs,
+        )
+        found.append(
+            JudgeOnAll(
+                name=name,
+                combined=combine_judge(annotations, name),
+                position=defined(position_bias, ab, ba, annotations.prompt),
+                n_failed=int((annotations.verdict_failure[mine] != NONE).sum()),
+            )
+        )
+    return tuple(found)

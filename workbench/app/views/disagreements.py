@@ -1,0 +1,155 @@
+"""Where people and the AI part: a list to read, filter and sort, most confident errors first."""
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy.orm import Session
+
+from pipelines.records import Judgment
+from workbench.app.findings import Findings, find, round_names
+from workbench.app.review.render import prompt_html, render_markdown
+from workbench.app.words import download, plain
+from workbench.audit.reviewed import is_split
+from workbench.db.models import Item
+from workbench.db.session import reading
+from workbench.project import Project
+
+_SHOW = {
+    "people against the AI": lambda items: items[_against_ai(items)],
+    "people against each other": lambda items: items[items["votes"].map(is_split)],
+    "everything labelled": lambda items: items,
+}
+_SORT = {
+    "most confident errors first": (["sure", "pair_id"], [False, True]),
+    "draw order": (["stratum", "position"], [True, True]),
+    "longest first": (["chars", "pair_id"], [False, True]),
+}
+# Responses on this page scroll in boxes of their own, so that a pair fits on the screen.
+_BOX_HEIGHT = 380
+
+
+def render(project: Project) -> None:
+    """Draw the list for the round that the reader picks, and the chosen pair below it."""
+    st.title("Where do people and the AI disagree?")
+    names = round_names(project)
+    if not names:
+        st.info("No round has been drawn yet, so there is nothing to compare.")
+        return
+    name = names[0] if len(names) == 1 else st.selectbox("Round", names)
+    findings = find(project, name)
+    listed = _choose(findings)
+    if listed.empty:
+        st.info("No pair of this kind. Choose another kind above, or wait for more labels.")
+        return
+    table = _table(listed)
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        height=280,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="disagreements",
+    )
+    download(table, "disagreements.csv", "csv-disagreements")
+    chosen = event.selection.rows[0] if event.selection.rows else 0
+    _show_pair(project, listed.iloc[min(chosen, len(listed) - 1)])
+
+
+def _choose(findings: Findings) -> pd.DataFrame:
+    items = findings.items
+    left, middle, right = st.columns(3)
+    kind = left.selectbox("Show", list(_SHOW))
+    order = middle.selectbox("Sort", list(_SORT))
+    strata = sorted(items["stratum"].unique())
+    stratum = right.selectbox("Stratum", ["all", *strata]) if len(strata) > 1 else "all"
+    sought = st.text_input("Only ids, annotators or comments that contain", key="sought")
+    found = _SHOW[kind](items)
+    if stratum != "all":
+        found = found[found["stratum"] == stratum]
+    if sought:
+        text = found["pair_id"] + " " + found["votes"].map(_votes_text)
+        text = text + " " + found["comments"].map(_votes_text)
+        found = found[text.str.contains(sought, case=False, regex=False)]
+    columns, ascending = _SORT[order]
+    sure = found["p_a"].where(found["ai"] != "B", 1 - found["p_a"])
+    found = found.assign(sure=sure, chars=found["chars_a"] + found["chars_b"])
+    found = found.sort_values(columns, ascending=ascending)
+    st.caption(
+        f"{len(found):,} pairs of {len(items):,} labelled. 'Sure' is the judge's probability of its "
+        "own label: a confident error says most about the judge."
+    )
+    return found
+
+
+def _against_ai(items: pd.DataFrame) -> "pd.Series[bool]":
+    return items["human"].notna() & (items["human"] != items["ai"])
+
+
+def _table(found: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "pair": found["pair_id"],
+            "AI": found["ai"],
+            "sure": found["sure"].round(3),
+            "people": found["votes"].map(_votes_text),
+            "decided": found["decided"],
+            "note": found["comments"].map(_votes_text),
+            "stratum": found["stratum"],
+            "draw position": found["position"] + 1,
+            "characters": found["chars"],
+        }
+    )
+
+
+def _votes_text(votes: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{name}: {label}" for name, label in votes)
+
+
+def _show_pair(project: Project, row: pd.Series) -> None:
+    with reading(project.engine) as session:
+        texts = _texts(session, int(row["item_id"]))
+    st.subheader(f"Pair {plain(str(row['pair_id']))}")
+    people = ", ".join(f"**{plain(name)}** says {label}" for name, label in row["votes"])
+    sure = "" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.0%})"
+    st.markdown(f"The AI says **{row['ai']}**{sure}. {people}.")
+    with st.container(border=True, height=min(_BOX_HEIGHT, 220)):
+        for turn in texts.prompt:
+            st.caption(turn["role"])
+            st.html(turn["html"])
+    left, right = st.columns(2)
+    for column, name, body in (
+        (left, "A", texts.response_a),
+        (right, "B", texts.response_b),
+    ):
+        with column, st.container(border=True, height=_BOX_HEIGHT):
+            st.caption(f"Response {name}")
+            st.html(body)
+    judgments = _judgments(project, str(row["pair_id"]))
+    if judgments:
+        st.markdown("**What the judges said**")
+    for judgment in judgments:
+        said = judgment.label or f"failed: {judgment.failure}"
+        order = {"ab": "A shown first", "ba": "B shown first", None: "order not recorded"}
+        sure = "" if judgment.p_a is None else f", probability of A {judgment.p_a:.0%}"
+        with st.expander(f"{plain(judgment.judge)}: {said} ({order[judgment.order]}{sure})"):
+            st.text(judgment.rationale or judgment.raw or "No rationale was given.")
+    for name, comment in row["comments"]:
+        st.text(f"{name}: {comment}")
+
+
+class _Texts:
+    """A pair's texts as safe HTML."""
+
+    def __init__(self, item: Item) -> None:
+        self.prompt = prompt_html(item.prompt_json)
+        self.response_a = render_markdown(item.response_a)
+        self.response_b = render_markdown(item.response_b)
+
+
+def _texts(session: Session, item_id: int) -> _Texts:
+    return _Texts(session.get_one(Item, item_id))
+
+
+def _judgments(project: Project, pair_id: str) -> tuple[Judgment, ...]:
+    row = int(project.store.rows_of([pair_id])[0])
+    return () if row < 0 else project.store.pairs([row])[0].ai

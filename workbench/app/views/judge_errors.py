@@ -1,0 +1,223 @@
+"""Where the judge is wrong: by judge, slice, length, confidence, position. Part of a page."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pipelines.agreement.bias import length_bias
+from pipelines.agreement.calibration import Calibration, calibration
+from pipelines.agreement.comparison import defined
+from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.slices import by_confidence, by_length_gap
+from workbench.app import charts
+from workbench.app.findings import (
+    Findings,
+    agreement_of,
+    all_judges,
+    breakdown,
+    judge_confidence,
+)
+from workbench.app.words import download, estimates_table, for_chart, interval_words, plain
+from workbench.audit.reading import StratumReading
+from workbench.audit.reviewed import label_codes
+from workbench.project import Project
+
+Rows = Sequence[tuple[str, Estimate | None]]
+
+
+def show_judge_errors(project: Project, findings: Findings, main: StratumReading) -> None:
+    """Every diagnosis of the judge, each with n and what it means."""
+    audited = findings.audited("main")
+    st.header("Where the judge is wrong")
+    st.caption(
+        "Groups that were not declared before the draw are hints where to look: among twenty of "
+        "them one is bound to look bad. Intervals hold at every label (anytime)."
+    )
+    tabs = st.tabs(["Slices", "Length", "Confidence", "Judges", "Position"])
+    with tabs[0]:
+        _show_slices(findings, audited, main)
+    with tabs[1]:
+        _show_length(audited, main)
+    with tabs[2]:
+        _show_confidence(audited, main)
+    with tabs[3]:
+        _show_judges(project, findings, audited, main)
+    with tabs[4]:
+        _show_position(project)
+
+
+def _show_slices(findings: Findings, audited: pd.DataFrame, main: StratumReading) -> None:
+    shown = False
+    for one in main.design.slices:
+        rows = breakdown(
+            audited,
+            audited["slices"].map(lambda values, name=one.name: values.get(name) or "(none)"),
+            main.gate,
+            main.design.n_population,
+        )
+        if len(rows) < 2:
+            continue
+        shown = True
+        st.subheader(f"By {plain(one.name)}")
+        _forest(rows, f"slice-{one.name}", main)
+        kind = "Declared before the draw" if one.declared else "Not declared: exploratory"
+        st.caption(f"{kind}. n = {len(audited):,} audited pairs.")
+    entries = [entry for entry in findings.slices.get("main", ()) if entry.declared]
+    if entries:
+        st.markdown("**The gate within each declared slice** (alpha shared among them)")
+        st.dataframe(
+            pd.DataFrame(
+                [
+                    {
+                        "slice": entry.slice,
+                        "value": entry.value,
+                        "decision": entry.decision,
+                        "labels": entry.n,
+                        "pairs": entry.n_population,
+                        "alpha": entry.alpha,
+                    }
+                    for entry in entries
+                ]
+            ),
+            hide_index=True,
+            width="stretch",
+        )
+    if not shown:
+        st.info(
+            "The pairs carry no subset, source or complexity to slice by. Give `subset` or "
+            "`meta.complexity` in the pairs file, or declare `meta.KEY` when a round is drawn."
+        )
+
+
+def _show_length(audited: pd.DataFrame, main: StratumReading) -> None:
+    ai = label_codes(audited["ai"]).to_numpy()
+    human = label_codes(audited["human"]).to_numpy()
+    chars_a, chars_b = audited["chars_a"].to_numpy(), audited["chars_b"].to_numpy()
+    group, names = by_length_gap(chars_a, chars_b, ai)
+    rows = [
+        (
+            f"AI {name}" if k == 0 else f"AI chose the one {name}",
+            agreement_of(audited[group == k], main.gate, main.design.n_population),
+        )
+        for k, name in enumerate(names)
+    ]
+    _forest(rows, "length", main)
+    bias = defined(length_bias, ai, human, chars_a, chars_b, audited["prompt"].to_numpy())
+    if bias is None:
+        st.caption("Too few labels, or too little difference in length, to measure length bias.")
+        return
+    excess = bias.excess
+    verdict = (
+        "likes length more than people do"
+        if excess.low > 0
+        else "likes length less than people do"
+        if excess.high < 0
+        else "cannot be told apart from people in its taste for length"
+    )
+    st.caption(
+        f"The judge {verdict}: its slope on log length less people's is {excess.estimate:+.2f} "
+        f"(95% interval {excess.low:+.2f} to {excess.high:+.2f}, p = {bias.p_value:.3f}, "
+        f"n = {excess.n:,} pairs). People may rightly like longer answers, so only the excess "
+        "counts."
+    )
+
+
+def _show_confidence(audited: pd.DataFrame, main: StratumReading) -> None:
+    p_a, human = judge_confidence(audited)
+    if np.isnan(p_a).all():
+        st.info("This judge gave no probabilities (p_a), so its confidence cannot be checked.")
+        return
+    group, names = by_confidence(p_a)
+    _forest(
+        [
+            (name, agreement_of(audited[group == k], main.gate, main.design.n_population))
+            for k, name in enumerate(names)
+        ],
+        "confidence",
+        main,
+    )
+    result: Calibration | None = defined(calibration, p_a, human, audited["prompt"].to_numpy())
+    if result is None:
+        st.caption("No audited pair has both a probability and a decisive human label.")
+        return
+    st.plotly_chart(
+        charts.reliability_figure([(one.mean_p_a, one.observed) for one in result.bins]),
+        key="reliability",
+        width="stretch",
+    )
+    st.caption(
+        f"When the judge says it is this sure that A is better, how often do people choose A? On "
+        f"the diagonal its probabilities mean what they say. Expected calibration error: "
+        f"{interval_words(result.ece)}; chance alone would show {result.ece_if_calibrated:.1%}. "
+        f"Brier score {result.brier.estimate:.3f} ({result.brier.low:.3f} to "
+        f"{result.brier.high:.3f}; always saying one half gets 0.25)."
+    )
+
+
+def _show_judges(
+    project: Project, findings: Findings, audited: pd.DataFrame, main: StratumReading
+) -> None:
+    rows_of = project.store.rows_of(audited["pair_id"].tolist())
+    rows = [
+        (
+            judge.name,
+            agreement_of(
+                audited[rows_of >= 0],
+                main.gate,
+                main.design.n_population,
+                judge.combined.label[rows_of[rows_of >= 0]],
+            ),
+        )
+        for judge in all_judges(project)
+    ]
+    _forest(rows, "judges", main)
+    st.caption(
+        "Every judge against the same audited pairs. Only the label named at the top was "
+        "declared for this round; the others are shown for comparison."
+    )
+
+
+def _show_position(project: Project) -> None:
+    judges = all_judges(project)
+    known = [judge for judge in judges if judge.position is not None]
+    if not known:
+        st.info(
+            "No judge was asked in both orders, so position bias cannot be measured. Judge every "
+            "pair as A-B and as B-A."
+        )
+        return
+    rows = [(judge.name, judge.position.flip_rate if judge.position else None) for judge in judges]
+    st.plotly_chart(
+        charts.estimates_figure(
+            [(for_chart(name), value) for name, value in rows],
+            axis="verdicts that change when the responses change places",
+        ),
+        key="flips",
+        width="stretch",
+    )
+    for judge in known:
+        position = judge.position
+        if position is None:
+            continue
+        lean = "first" if position.flips_to_first * 2 >= position.flips else "second"
+        toward = (
+            position.flips_to_first if lean == "first" else position.flips - position.flips_to_first
+        )
+        st.caption(
+            f"{plain(judge.name)}: {position.flips:,} of {position.n:,} pairs flip, {toward:,} of "
+            f"them toward the response shown {lean} (exact sign test p = {position.p_value:.3g}); "
+            f"{judge.n_failed:,} verdicts failed and are not scored."
+        )
+    download(estimates_table(rows, "judge"), "position.csv", "csv-position")
+
+
+def _forest(rows: Rows, key: str, main: StratumReading) -> None:
+    lines = {"TRUST": main.gate.trust_above, "WARN": main.gate.warn_below}
+    st.plotly_chart(
+        charts.estimates_figure([(for_chart(name), value) for name, value in rows], lines),
+        key=f"forest-{key}",
+        width="stretch",
+    )
+    download(estimates_table(rows, "group"), f"agreement-by-{key}.csv", f"csv-{key}")
