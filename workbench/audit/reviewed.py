@@ -16,9 +16,9 @@ def reviewed_items(session: Session, round_id: int) -> pd.DataFrame:
 
     Columns: item_id, pair_id, stratum, position, ai (label text), p_a (NaN where unknown),
     chars_a, chars_b, slices (dict), prompt (equal codes are the same prompt), human (the label
-    that counts, None while only an overlap label is there), annotator (whose it is), seconds, votes (tuple of (annotator, label) pairs,
-    oldest first), comments (tuple of (annotator, text)), both_bad, decided (the newest adjudicated
-    label or None).
+    that counts; None while only an overlap label is there), annotator (whose it is), seconds,
+    votes (tuple of (annotator, label), oldest first), comments (tuple of (annotator, text)),
+    both_bad, decided (the newest adjudicated label or None).
     """
     items = session.execute(
         select(

@@ -56,14 +56,14 @@ def render(project: Project) -> None:
 
 
 def _choose(findings: Findings) -> pd.DataFrame:
-    items = findings.items
+    items: pd.DataFrame = findings.items
     left, middle, right = st.columns(3)
     kind = left.selectbox("Show", list(_SHOW))
     order = middle.selectbox("Sort", list(_SORT))
     strata = sorted(items["stratum"].unique())
     stratum = right.selectbox("Stratum", ["all", *strata]) if len(strata) > 1 else "all"
     sought = st.text_input("Only ids, annotators or comments that contain", key="sought")
-    found = _SHOW[kind](items)
+    found: pd.DataFrame = _SHOW[kind](items)
     if stratum != "all":
         found = found[found["stratum"] == stratum]
     if sought:
@@ -75,8 +75,8 @@ def _choose(findings: Findings) -> pd.DataFrame:
     found = found.assign(sure=sure, chars=found["chars_a"] + found["chars_b"])
     found = found.sort_values(columns, ascending=ascending)
     st.caption(
-        f"{len(found):,} pairs of {len(items):,} labelled. 'Sure' is the judge's probability of its "
-        "own label: a confident error says most about the judge."
+        f"{len(found):,} pairs of {len(items):,} labelled. 'Sure' is the judge's probability of "
+        "its own label: a confident error says most about the judge."
     )
     return found
 
