@@ -194,7 +194,7 @@ def _limits(facts: Facts) -> Iterator[str]:
 def _origin(facts: Facts) -> str:
     program, pairs = facts["program"], facts["pairs"]
     rows = [
-        ["written by", f"workbench {program['version']} ({program['git_revision'] or 'installed'})"],
+        ["written by", f"workbench {program['version']}, {program['git_revision'] or 'installed'}"],
         ["written at", facts["created"]],
         ["AI label", _judge(facts)],
         ["audit rounds", ", ".join(facts["rounds"]) or "none"],

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -30,6 +31,10 @@ class RowWriter(Protocol):
         """Everything is on the disk when this returns."""
         ...
 
+    def discard(self) -> None:
+        """Let go of the file, whole or not; nothing after `close`."""
+        ...
+
 
 class JsonlWriter:
     """JSON Lines, gzipped where the name ends in .gz; nulls become the columns' stand-ins."""
@@ -56,6 +61,12 @@ class JsonlWriter:
             self._out.close()
         _sync(self._file)
 
+    def discard(self) -> None:
+        """Close without finishing."""
+        with suppress(OSError):  # on a full disk closing fails as well, and was said before
+            self._out.close()
+            self._file.close()
+
 
 class ParquetWriter:
     """Parquet in row groups of bounded size; `folder` and `stem` make shards, else one file."""
@@ -79,6 +90,13 @@ class ParquetWriter:
         if self._rows or (self._writer is None and self._shard == 0):
             self._flush()
         self._close_shard()
+
+    def discard(self) -> None:
+        """Close without finishing."""
+        if self._writer is not None and self._file is not None:
+            with suppress(OSError):
+                self._writer.close()
+                self._file.close()
 
     def _flush(self) -> None:
         if self._writer is None:

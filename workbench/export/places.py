@@ -65,7 +65,7 @@ def places(exports: Path, fmt: Format, out: Path | None, split: bool) -> Places:
         split: Whether there is a test split beside the train split.
     """
     splits = SPLITS if split else SPLITS[:1]
-    stem = "curated" if fmt.shape == "ab" else fmt.name
+    stem: str = "curated" if fmt.shape == "ab" else fmt.name
     default = stem if fmt.folder else f"{stem}.{fmt.container}"
     root = out if out is not None else exports / default
     if fmt.folder:

@@ -44,7 +44,7 @@ def write_rows(
             for row in made:
                 writers[split].write(row)
             n_rows[split] += len(made)
-            if on_pair is not None and n_done % 1000 == 0:
+            if on_pair is not None and n_done % 1000 == 1:
                 on_pair(n_done, n_pairs)
         for writer in writers.values():
             writer.close()
@@ -53,6 +53,9 @@ def write_rows(
             f"{target.root}: cannot be written ({error.strerror}); free space or choose another "
             "--out, the old files are untouched"
         ) from error
+    finally:
+        for writer in writers.values():
+            writer.discard()
     return n_rows
 
 
