@@ -70,13 +70,14 @@ def import_file(
     started_at, start = time.time(), time.perf_counter()
     options = options or ReadOptions()
     name = file_format(path, format)
+    said = path.name if path.is_file() else str(path)  # the whole name of a hub data set
     with _locked(store.folder):
         _remove_orphans(store)
         sha256 = _sha256(path)
         earlier = _earlier_run(store, sha256, name, options)
         if earlier is not None:
             return ImportSummary(
-                file=path.name,
+                file=said,
                 format=name,
                 counts=earlier.counts,
                 committed=True,
@@ -102,7 +103,7 @@ def import_file(
             rejects = None if dry_run else intake.keep_rejects(refused=not committed)
             if committed:
                 run = ImportRun(
-                    file=path.name,
+                    file=said,
                     sha256=sha256,
                     n_bytes=path.stat().st_size if sha256 else 0,
                     format=name,
@@ -120,7 +121,7 @@ def import_file(
     if refused:
         raise BadInput(_refusal(path, intake.first_rejects, counts, rejects))
     return ImportSummary(
-        file=path.name,
+        file=said,
         format=name,
         counts=counts,
         committed=committed,

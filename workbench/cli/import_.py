@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from workbench.project import Project
 
 _CHOOSER_UNSAID = ("trl", "hh", "wins")  # formats that do not say who chose
+_REJECTS_SHOWN = 5
 _FLAGS = {
     "duplicate": "repeated (same prompt and responses as an earlier row)",
     "identical": "with two identical responses",
@@ -39,18 +40,33 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and count; change nothing.")
     ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="A file of people's labels (pair_id, annotator, label) for a round."),
+    ] = None,
+    round_name: Annotated[
+        str | None, typer.Option("--round", help="The round of --labels; the newest open one.")
+    ] = None,
+    annotator: Annotated[
+        list[str] | None, typer.Option(help="With --labels: only this person's; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Take pairs into the project. The same file again changes nothing."""
+    """Take pairs, or people's labels, into the project. The same file again changes nothing."""
     from pipelines.errors import BadInput
     from pipelines.formats.options import ReadOptions
     from pipelines.importing import import_file
     from workbench.cli.progress import byte_progress
     from workbench.project import Project
 
+    opened = Project.open(project)
+    if labels is not None:
+        if files:
+            raise BadInput("pairs and labels in one command; import the pairs first")
+        _import_labels(opened, labels, round_name, annotator, as_json)
+        return
     if not files:
         raise BadInput("no file to import; name one: workbench import FILE")
-    opened = Project.open(project)
     options = ReadOptions(labels_are=labels_are, scores=scores)
     summaries = []
     for file in files:
@@ -72,6 +88,41 @@ def import_(
         print(json.dumps([_as_dict(summary) for summary in summaries], indent=1))
     else:
         print(_next_step(opened, project, summaries[-1]))
+
+
+def _import_labels(
+    project: "Project",
+    path: Path,
+    round_name: str | None,
+    annotators: list[str] | None,
+    as_json: bool,
+) -> None:
+    """People's labels into a round."""
+    from workbench.audit.label_import import import_labels
+
+    summary = import_labels(project, path, round_name, annotators=annotators)
+    if as_json:
+        print(json.dumps({"round": summary.round_name, **summary.counts()}, indent=1))
+        return
+    print(f"{path.name}: {summary.n_new:,} labels taken into round {summary.round_name}")
+    for meaning, number in (
+        ("are first labels: the certificate reads them", summary.n_counted),
+        ("are second labels of overlap pairs", summary.n_overlap),
+        ("more are kept beside them", summary.n_surplus),
+        ("were there already", summary.n_known),
+        ("differ from that person's earlier label, which stays", summary.n_differing),
+        ("are of pairs that the round did not draw", summary.n_not_drawn),
+        ("are of pairs that the project does not have", summary.n_unknown),
+        ("are of other people", summary.n_other_people),
+    ):
+        if number:
+            print(f"  {number:,} {meaning}")
+    for reject in summary.rejects[:_REJECTS_SHOWN]:
+        print(f"  line {reject.line}: {reject.reason}: {reject.detail}")
+    n_rejected = len(summary.rejects)
+    if n_rejected > _REJECTS_SHOWN:
+        print(f"  ... {n_rejected:,} rows rejected: {_listed(summary.n_rejected)}")
+    print(f"next: workbench audit status --project {project.dir}")
 
 
 def _lines(summary: "ImportSummary", said_who: bool) -> list[str]:
