@@ -5,7 +5,7 @@ import sys
 import typer
 
 from pipelines.errors import WorkbenchError
-from workbench.cli import agreement, doctor, export, import_, init
+from workbench.cli import agreement, annotator, backup, demo, doctor, export, import_, init, serve
 
 app = typer.Typer(
     name="workbench",
@@ -15,11 +15,16 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("import")(import_.import_)
 app.command("agreement")(agreement.agreement)
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
+app.add_typer(annotator.app, name="annotator")
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
 
 def main() -> None:
