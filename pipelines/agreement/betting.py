@@ -71,12 +71,14 @@ def log_e_path(
     before = np.concatenate([[total], null_sum[:-1]])
     left = n_population - np.arange(n_labels)  # pairs not yet labelled before each label
 
+    score = won + tied * float(line)
     log_wealth = np.zeros((len(alternatives), 1))
     result = np.empty(n_labels)
     for start in range(0, n_labels, CHUNK):
         part = slice(start, start + CHUNK)
-        steps = _log_factors(won[part], tied[part], before[part] / q, left[part], float(line), gap)
-        path = log_wealth + np.cumsum(steps, axis=1)
+        factors = bet_factors(score[part], before[part] / q, left[part], gap)
+        with np.errstate(divide="ignore"):  # a bet that lost everything stays at log 0
+            path = log_wealth + np.cumsum(np.log(factors), axis=1)
         log_wealth = path[:, -1:]
         # logaddexp of -inf and -inf is -inf without a warning.
         result[part] = np.logaddexp.reduce(path, axis=0) - np.log(len(alternatives))
@@ -84,27 +86,21 @@ def log_e_path(
     return result
 
 
-def _log_factors(
-    won: IntArray,
-    tied: IntArray,
-    null_sum: FloatArray,
-    left: IntArray,
-    line: float,
-    gap: FloatArray,
-) -> FloatArray:
-    """Log of 1 + lambda_t (x_t - m_t) for each bet and label, shape (n_alternatives, t).
+def bet_factors(x: FloatArray, null_sum: FloatArray, left: IntArray, gap: FloatArray) -> FloatArray:
+    """What one label multiplies the wealth of each bet by: 1 + lambda_t (x_t - m_t), never below 0.
 
-    Written as a ratio of chances: x p1/m + (1 - x)(1 - p1)/(1 - m) with p1 = m + delta. A bet
-    never exceeds what it can pay: p1 <= 1. Where the null leaves no room (m <= 0: the next label
-    may rule it out; m >= 1: it is certain) no bet is made.
+    Args:
+        x: The scores, in [0, 1].
+        null_sum: What the pairs left before the label sum to if the null holds with equality.
+        left: How many pairs are left before the label.
+        gap: What each alternative sums to beyond the null, over the whole population; all four
+            broadcast together.
+
+    A bet never exceeds what it can pay: delta <= 1 - m. Where the null leaves no room (m <= 0: the
+    next agreement rules it out) no bet is made; where it is certain (m >= 1) no evidence remains.
     """
     mean = null_sum / left
-    open_ = (mean > 0.0) & (mean < 1.0)
-    m = np.where(open_, mean, 0.5)
-    delta = np.where(open_, np.minimum(gap / left, 1.0 - m), 0.0)
-    x = won + tied * line
-    factor = 1.0 + delta * (x - m) / (m * (1.0 - m))
-    certain = mean >= 1.0  # every pair left must agree for the null to be met: no evidence remains
-    factor = np.where(certain, 0.0, np.maximum(factor, 0.0))
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(factor))
+    m = np.where((mean > 0.0) & (mean < 1.0), mean, 0.5)
+    delta = np.where(mean > 0.0, np.minimum(gap / left, 1.0 - m), 0.0)
+    factor = 1.0 + delta * ((x - m) / (m * (1.0 - m)))
+    return np.asarray(np.where(mean >= 1.0, 0.0, np.maximum(factor, 0.0)))
