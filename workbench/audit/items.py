@@ -95,7 +95,7 @@ def insert_items(
     draw was fixed by the seed before anybody voted, so they are as good as later ones.
     """
     where = (Item.round_id == round_id, Item.stratum == EDGE)
-    edges = dict(session.execute(select(Item.pair_id, Item.id).where(*where)).tuples().all())
+    edges = dict(session.execute(select(Item.pair_id, Item.id).where(*where)).all())
     for first in range(0, len(batch.rows), CHUNK):
         rows = batch.rows[first : first + CHUNK]
         new = []

@@ -158,9 +158,9 @@ class _Intake:
         self.session, self.round_id, self.design, self.now = session, round_id, design, now
         self.counts: Counter[str] = Counter()
         self.rejects: list[Reject] = []
-        self._people = dict(session.execute(select(Annotator.name, Annotator.id)).tuples().all())
+        self._people = dict(session.execute(select(Annotator.name, Annotator.id)).all())
         items = select(Item.pair_id, Item.id).where(Item.round_id == round_id)
-        self._items = dict(session.execute(items).tuples().all())
+        self._items = dict(session.execute(items).all())
         self._texts: dict[str, str] = {}
         self._slots: defaultdict[int, dict[int, int]] = defaultdict(dict)
         for slot_id, item_id, number in session.execute(

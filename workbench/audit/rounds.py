@@ -109,9 +109,9 @@ def close_round(project: Project, name: str | None = None, now: float | None = N
 def list_rounds(session: Session) -> list[RoundSummary]:
     """Every round, oldest first."""
     drawn = select(Item.round_id, func.count()).group_by(Item.round_id)
-    n_items = dict(session.execute(drawn).tuples().all())
+    n_items = dict(session.execute(drawn).all())
     live = select(Vote.round_id, func.count()).where(Vote.undone_at.is_(None), Vote.counts)
-    n_votes = dict(session.execute(live.group_by(Vote.round_id)).tuples().all())
+    n_votes = dict(session.execute(live.group_by(Vote.round_id)).all())
     crossings = session.scalars(select(GateCrossing)).all()
     summaries = []
     for found in session.scalars(select(Round).order_by(Round.id)):
