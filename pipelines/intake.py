@@ -82,7 +82,8 @@ class Intake:
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[None] | None = None
         self._parts: list[Part] = []
-        self._rejects = RejectsFile(store.folder / "rejects", len(manifest.imports), file_name)
+        self._rejects = RejectsFile(store.folder / "rejects", file_name)
+        self._number = len(manifest.imports)
         self._tally: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
@@ -141,7 +142,7 @@ class Intake:
 
     def keep_rejects(self, refused: bool) -> Path | None:
         """Give the file of rejects its final name; None when there is none."""
-        return self._rejects.keep(refused)
+        return self._rejects.keep("refused" if refused else f"{self._number:05d}")
 
     def counts(self) -> Counts:
         """What became of the rows so far."""
@@ -194,9 +195,8 @@ class Intake:
 class RejectsFile:
     """JSON Lines of `line`, `reason`, `detail`; there is no file before the first bad row."""
 
-    def __init__(self, folder: Path, number: int, file_name: str):
+    def __init__(self, folder: Path, file_name: str):
         self._folder = folder
-        self._number = number
         self._file_name = file_name
         self._partial = folder / "partial.jsonl"
         self._file: IO[str] | None = None
@@ -209,13 +209,12 @@ class RejectsFile:
         row = {"line": reject.line, "reason": reject.reason, "detail": reject.detail}
         self._file.write(json.dumps(row) + "\n")
 
-    def keep(self, refused: bool) -> Path | None:
-        """Give the file its name: by the number of the run, or as that of a refused file."""
+    def keep(self, prefix: str) -> Path | None:
+        """Give the file its name; None when there was no bad row."""
         if self._file is None:
             return None
         self._file.close()
         self._file = None
-        prefix = "refused" if refused else f"{self._number:05d}"
         path = self._folder / f"{prefix}-{self._file_name}.rejects.jsonl"
         self._partial.replace(path)
         sync(path)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from workbench.project import Project
 
 _CHOOSER_UNSAID = ("trl", "hh", "wins")  # formats that do not say who chose
-_REJECTS_SHOWN = 5
 _FLAGS = {
     "duplicate": "repeated (same prompt and responses as an earlier row)",
     "identical": "with two identical responses",
@@ -98,9 +97,14 @@ def _import_labels(
     as_json: bool,
 ) -> None:
     """People's labels into a round."""
+    from pipelines.intake import N_REJECTS_SHOWN, RejectsFile
     from workbench.audit.label_import import import_labels
 
     summary = import_labels(project, path, round_name, annotators=annotators)
+    rejects = RejectsFile(project.dir / "runs" / "labels", path.name)
+    for reject in summary.rejects:
+        rejects.write(reject)
+    rejects_path = rejects.keep("refused")
     if as_json:
         print(json.dumps({"round": summary.round_name, **summary.counts()}, indent=1))
         return
@@ -117,11 +121,11 @@ def _import_labels(
     ):
         if number:
             print(f"  {number:,} {meaning}")
-    for reject in summary.rejects[:_REJECTS_SHOWN]:
-        print(f"  line {reject.line}: {reject.reason}: {reject.detail}")
-    n_rejected = len(summary.rejects)
-    if n_rejected > _REJECTS_SHOWN:
-        print(f"  ... {n_rejected:,} rows rejected: {_listed(summary.n_rejected)}")
+    if summary.rejects:
+        print(f"  {len(summary.rejects):,} rows rejected: {_listed(summary.n_rejected)}")
+        for reject in summary.rejects[:N_REJECTS_SHOWN]:
+            print(f"    line {reject.line}: {reject.detail}")
+        print(f"    all of them: {rejects_path}")
     print(f"next: workbench audit status --project {project.dir}")
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from workbench.audit.draw import draw_round
+from workbench.audit.options import DrawOptions, StratumOptions
 from workbench.cli.main import main
+from workbench.project import Project
 
 
 def workbench(*arguments: object) -> int:
@@ -107,3 +110,27 @@ def test_without_a_hub_a_hub_name_is_one_line_and_exit_code_3(project, tmp_path)
     assert done.returncode == 3
     assert "the hub cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_labels_go_into_a_round(project, tmp_path, capsys):
+    pair = {"prompt": "Why?", "response_a": "So.", "ai": [{"judge": "j", "label": "A"}]}
+    path = tmp_path / "pairs.jsonl"
+    rows = [{**pair, "id": f"p{n}", "response_b": f"No {n}."} for n in range(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert workbench("import", path, "--project", project) == 0
+    opened = Project.open(project)
+    try:
+        draw_round(opened, DrawOptions(main=StratumOptions(n_pairs=20)))
+        labels = tmp_path / "labels.csv"
+        labels.write_text("pair_id,annotator,label\np3,ana,A\np4,ana,B\nzz,ana,A\np5,ana,C\n")
+        capsys.readouterr()
+        assert workbench("import", "--labels", labels, "--project", project) == 0
+        shown = capsys.readouterr().out
+        assert "2 labels taken" in shown
+        assert "1 are of pairs that the project does not have" in shown
+        assert "1 rows rejected: 1 unknown label" in shown
+        rejects = project / "runs" / "labels" / "refused-labels.csv.rejects.jsonl"
+        assert json.loads(rejects.read_text())["line"] == 5
+        assert workbench("import", path, "--labels", labels, "--project", project) == 2
+    finally:
+        opened.engine.dispose()
