@@ -13,9 +13,10 @@ from sqlalchemy import Engine, select, update
 
 from pipelines.errors import BadInput
 from pipelines.records import HumanLabel
+from workbench.audit.people import enter
 from workbench.audit.queue import Desk, Reply, SyncRequest, mint_token, sync
 from workbench.audit.shown import ShownItem
-from workbench.db.models import Annotator, Item, Vote
+from workbench.db.models import Item, Vote
 from workbench.db.session import reading, writing
 
 ORIGIN = "simulated"
@@ -127,7 +128,7 @@ class _Visit:
         self.engine, self.round_id, self.desk = engine, round_id, Desk()
         with reading(engine) as session:
             items = select(Item.id, Item.pair_id).where(Item.round_id == round_id)
-            rows = session.execute(items.order_by(Item.rank, Item.id)).tuples().all()
+            rows = session.execute(items.order_by(Item.rank, Item.id)).all()
         self.pair_ids = dict(rows)
         wanted = [item_id for item_id, _ in rows][: math.ceil(share * len(rows))]
         self.place = {item_id: place for place, item_id in enumerate(wanted)}
@@ -135,11 +136,7 @@ class _Visit:
     def enter(self, name: str, answers: Mapping[str, HumanLabel], now: float) -> _Person:
         """Seat a person, who opens the page."""
         with writing(self.engine) as session:
-            person = session.scalar(select(Annotator).where(Annotator.name == name))
-            if person is None:
-                person = Annotator(name=name, created_at=now)
-                session.add(person)
-                session.flush()
+            person = enter(session, name, now)
             token = mint_token(session, self.round_id, person.id, now)
             return _Person(person.id, answers, token, now)
 
