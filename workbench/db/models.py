@@ -176,6 +176,8 @@ class Vote(Base):
             sqlite_where=text("undone_at IS NULL AND counts"),
             postgresql_where=text("undone_at IS NULL AND counts"),
         ),
+        # SQLite sees "counts = 1" and does not know that the index above, "WHERE counts", holds it.
+        Index("vote_of_slot", "slot_id"),
         Index("vote_item", "item_id"),
         Index("vote_person", "round_id", "annotator_id", "created_at"),
     )
