@@ -8,15 +8,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench.app.access import Viewer, project_dir, viewer_here
+from pipelines.errors import WorkbenchError
+from workbench.app.access import Viewer, project_dir, remember_name, viewer_here
 from workbench.project import Project
+
+# A file of ours: Streamlit fetches the picture of an icon's name from another site.
+ICON = Path(__file__).with_name("icon.svg")
 
 
 @dataclass(frozen=True)
 class View:
     """One page: a module of `workbench.app.views` that has `render(project)`.
 
-    The review page is about one person, so it has `review_page(project, annotator_id)`.
+    The review page is about one person: its `render` takes the viewer too.
     """
 
     module: str
@@ -56,22 +60,25 @@ def show(view: View, project: Project, viewer: Viewer) -> None:
     """Draw one page. Its module is loaded only now: the review page needs no chart library."""
     module = import_module(f"workbench.app.views.{view.module}")
     if view is REVIEW:
-        module.review_page(project, viewer.annotator_id)
+        module.render(project, viewer)
     else:
         module.render(project)
 
 
 def main() -> None:
     """One run of the script."""
-    st.set_page_config(page_title="Workbench", page_icon=":material/rule:", layout="wide")
+    st.set_page_config(page_title="Workbench", page_icon=str(ICON), layout="wide")
     project = opened(project_dir())
     viewer = viewer_here(project)
     if viewer is None:
-        st.navigation([st.Page(lambda: None, title="Welcome")], position="hidden")
+        # Whichever page was asked for: it is shown after the name is known.
+        welcome = [st.Page(_nothing, title="Welcome", url_path=view.module) for view in VIEWS]
+        st.navigation(welcome, position="hidden").run()
         return
+    remember_name()
     pages = [
         st.Page(
-            partial(show, view, project, viewer),
+            partial(_guarded, view, project, viewer),
             title=view.title,
             icon=view.icon,
             url_path=view.module,
@@ -80,6 +87,17 @@ def main() -> None:
         for view in listed(viewer)
     ]
     st.navigation(pages, position="top").run()
+
+
+def _nothing() -> None:
+    """The page of somebody who is not known yet: what asks who they are is drawn already."""
+
+
+def _guarded(view: View, project: Project, viewer: Viewer) -> None:
+    try:
+        show(view, project, viewer)
+    except WorkbenchError as error:
+        st.error(str(error))
 
 
 main()

@@ -6,6 +6,7 @@ in which they came, and an answer leaves only after its transaction was committe
 
 import asyncio
 import json
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -29,6 +30,8 @@ from workbench.audit.queue import Desk, Reply, SyncRequest, TokenRefused, sync
 from workbench.audit.shown import ShownItem
 from workbench.db.session import reading, writing
 from workbench.project import Project
+
+_log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("app.py")
 SYNC_PATH = "/api/review/sync"
@@ -180,6 +183,11 @@ def sync_route(desks: Desks) -> Route:
     return Route(SYNC_PATH, answer, methods=["POST"])
 
 
+def _log_script_error(error: Exception) -> None:
+    """The person at the page sees one general sentence; what happened stands in the log."""
+    _log.error("a page failed", exc_info=error)
+
+
 def create_app(project: Project, *, team: bool = False, public_host: str | None = None) -> st.App:
     """The whole server as an ASGI application; one per process.
 
@@ -210,4 +218,5 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
             )
         ],
         lifespan=lifespan,
+        on_script_error=_log_script_error,
     )
