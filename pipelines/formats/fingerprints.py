@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from pipelines.records import PreferencePair
 
+# The texts, most of a row, are in its text hash already.
+_NOT_AGAIN = {"id", "prompt", "response_a", "response_b"}
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
@@ -13,7 +16,7 @@ class Fingerprints:
     prompt_json: str
     prompt: int
     text: int  # first 64 bits of `PreferencePair.text_hash`
-    row: bytes  # SHA-256 of everything but the id
+    row: bytes  # SHA-256 of the text hash and of every other field but the id
     has_text: bool  # False for a bare comparison of two models: no prompt, no responses
 
     def content_id(self) -> str:
@@ -24,12 +27,13 @@ class Fingerprints:
 def fingerprints(pair: PreferencePair) -> Fingerprints:
     """All hashes of one pair."""
     prompt_json = pair.prompt_json()
-    row = pair.__pydantic_serializer__.to_json(pair, exclude={"id"})
+    text_hash = pair.text_hash()
+    others = pair.__pydantic_serializer__.to_json(pair, exclude=_NOT_AGAIN)
     return Fingerprints(
         prompt_json=prompt_json,
         prompt=prompt_fingerprint(prompt_json),
-        text=text_fingerprint(pair),
-        row=hashlib.sha256(row).digest(),
+        text=int(text_hash[:16], 16),
+        row=hashlib.sha256(text_hash.encode() + others).digest(),
         has_text=has_text(pair),
     )
 
