@@ -58,7 +58,8 @@ def wilson_bounds(share: float, n_effective: float, critical: float) -> tuple[fl
     centre = (share + square / (2.0 * n_effective)) / denominator
     variance = share * (1.0 - share) / n_effective + square / (4.0 * n_effective**2)
     half = critical / denominator * math.sqrt(variance)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 the interval touches its share exactly; rounding must not say otherwise.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _check_counts(successes: int, n: int, n_population: int | None = None) -> None:

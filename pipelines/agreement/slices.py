@@ -77,7 +77,7 @@ def by_length_gap(
         chars_b: Characters of response_b, same shape.
         ai_label: AI labels, same shape.
     """
-    names = ("chose the one half as long", "shorter", "about as long", "longer", "twice as long")
+    names = ("half as long", "shorter", "about as long", "longer", "twice as long")
     ratio = log_length_ratio(chars_a, chars_b)
     chosen = np.where(ai_label == 0, ratio, -ratio)
     group = np.digitize(chosen, [-np.log(2.0), -np.log(1.1), np.log(1.1), np.log(2.0)])

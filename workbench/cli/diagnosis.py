@@ -115,7 +115,8 @@ def check_file(annotations: Annotations, features: TextFeatures | None) -> list[
     n_prompts = len(np.unique(annotations.prompt))
     repeat = n_prompts < annotations.n_pairs
     said = (
-        f"{n_prompts:,} prompts in {annotations.n_pairs:,} pairs; intervals are clustered by prompt"
+        f"{counted(n_prompts, 'prompt')} in {annotations.n_pairs:,} pairs; "
+        "intervals are clustered by prompt"
     )
     checks.append(Check("independent pairs", not repeat, said if repeat else "no prompt repeats"))
     return checks
