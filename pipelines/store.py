@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.agreement.annotations import Annotations
 from pipelines.errors import BadInput
-from pipelines.preferences.annotations import codes_of
+from pipelines.preferences.annotations import prompt_codes
 from pipelines.records import PreferencePair
 from pipelines.tables import SCHEMAS, TABLES, pairs_of
 
@@ -149,7 +149,7 @@ class PairStore:
         annotators, label_annotator = _coded(labels["annotator"])
         return Annotations(
             n_pairs=len(pairs),
-            prompt=codes_of(_numpy(pairs["prompt_hash"])),
+            prompt=prompt_codes(_numpy(pairs["prompt_hash"])),
             judges=judges,
             verdict_pair=_numpy(verdicts["pair"]),
             verdict_judge=verdict_judge,

@@ -1,5 +1,6 @@
 """From records to flat arrays: every verdict on a stream of pairs, in memory that stays small."""
 
+import json
 from array import array
 
 import numpy as np
@@ -22,6 +23,8 @@ FAILURE_CODES: dict[str | None, int] = {name: code for code, name in enumerate(F
     None: NONE
 }
 ORDER_CODES: dict[str | None, int] = {"ab": 0, "ba": 1, None: NONE}
+
+_NO_PROMPT = prompt_fingerprint(json.dumps(""))
 
 
 class AnnotationsBuilder:
@@ -71,7 +74,7 @@ class AnnotationsBuilder:
         texts = np.array(self._texts, dtype=np.uint64)
         return Annotations(
             n_pairs=len(self._prompts),
-            prompt=codes_of(np.array(self._prompts, dtype=np.uint64)),
+            prompt=prompt_codes(np.array(self._prompts, dtype=np.uint64)),
             judges=tuple(self._judges),
             verdict_pair=np.array(self._verdict_pair, dtype=np.int64),
             verdict_judge=np.array(self._verdict_judge, dtype=np.int32),
@@ -89,6 +92,12 @@ class AnnotationsBuilder:
         )
 
 
-def codes_of(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Equal keys get equal codes 0..n_distinct-1, in the order of the sorted keys."""
-    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+def prompt_codes(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Codes of prompt fingerprints: equal prompts get equal codes.
+
+    Pairs without a prompt (a bare win list) are not said to share one: each has a code of its own.
+    """
+    codes = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    unknown = keys == _NO_PROMPT
+    codes[unknown] = len(keys) + np.arange(int(unknown.sum()))
+    return codes

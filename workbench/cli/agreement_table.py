@@ -92,7 +92,7 @@ def _how_counted(content: FileContent, judges: Mapping[str, Any], options: Repor
     ]
     if n_prompts < annotations.n_pairs:
         lines.append(
-            f"Prompts repeat ({n_prompts:,} prompts, {annotations.n_pairs:,} pairs): "
+            f"Prompts repeat ({counted(n_prompts, 'prompt')}, {annotations.n_pairs:,} pairs): "
             "intervals are clustered by prompt."
         )
     elif any(

@@ -149,3 +149,9 @@ def test_an_imported_project_gives_the_figures_of_its_file(pairs: Path, tmp_path
     of_file = json.loads(run("agreement", pairs, "--json").stdout)
     of_project = json.loads(run("agreement", tmp_path / "project", "--json").stdout)
     assert of_project == of_file
+
+
+def test_comparisons_without_a_prompt_are_not_one_cluster(tmp_path: Path):
+    rows = [{k: v for k, v in row.items() if k != "prompt"} | {"prompt": ""} for row in ROWS]
+    report = json.loads(run("agreement", written(tmp_path, rows), "--json").stdout)
+    assert report["judges"]["j"]["by_label"]["agreement"]["method"] == "wilson"
