@@ -128,6 +128,10 @@ class RoundDesign(Record):
         """The stratum of that name, where the round has it."""
         return next((stratum for stratum in self.strata if stratum.name == name), None)
 
+    def is_active(self, stratum: str) -> bool:
+        """Whether a stratum is drawn in stages by the judge's confidence; safety never is."""
+        return self.mode == "active" and stratum == MAIN
+
     def as_json(self) -> dict[str, Any]:
         """The form that the round's row and the certificate hold."""
         return self.model_dump(mode="json")

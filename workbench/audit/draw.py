@@ -3,10 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
+from pipelines.agreement.active import stage_sizes
 from pipelines.errors import BadInput
+from workbench.audit.active_draw import as_record, candidates_of, draw_active, inclusion
 from workbench.audit.design import EDGE, MAIN, SAFETY, RoundDesign, StratumDesign, text_hash
 from workbench.audit.edge_cases import find_edge_cases
 from workbench.audit.items import Batch, SliceValues, add_batch
@@ -119,9 +122,8 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
     """Draw a planned round, in one transaction."""
     design, population = plan.design, plan.population
     now = time.time() if now is None else now
-    orders = {part.name: stratum_order(population, design, part.name) for part in design.strata}
-    n_first: dict[str, int] = {part.name: part.n_asked for part in design.strata}
-    taken = [row for name, rows in orders.items() for row in rows[: n_first[name]]]
+    firsts = [_first_batch(population, design, part) for part in design.strata]
+    taken = [row for first in firsts for row in first.rows]
     edges = find_edge_cases(
         project.store.annotations(),
         population,
@@ -130,7 +132,7 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
         design.seed,
         design.name,
     )
-    n_total = sum(n_first.values()) + len(edges)
+    n_total = len(taken) + len(edges)
     with writing(project.engine) as session:
         found = Round(
             name=design.name,
@@ -141,17 +143,17 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
         )
         session.add(found)
         session.flush()
-        for part in design.strata:
-            n = n_first[part.name]
+        for part, first in zip(design.strata, firsts, strict=True):
+            n = len(first.rows)
             batch = Batch(
                 stratum=part.name,
                 start=0,
-                rows=orders[part.name][:n],
-                inclusion=[n / max(part.n_population, 1)] * n,
+                rows=first.rows,
+                inclusion=first.inclusion,
                 rank=_spread(n, n_total),
                 overlap=frozenset(overlap_positions(0, n, design.overlap)),
             )
-            add_batch(session, project, found.id, plan.population, plan.values, batch, now)
+            add_batch(session, project, found.id, population, plan.values, batch, now, first.fit)
         if edges:
             batch = Batch(
                 stratum=EDGE,
@@ -162,10 +164,35 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
                 overlap=frozenset(),
                 notes=[{"edge": list(edge.reasons)} for edge in edges],
             )
-            add_batch(session, project, found.id, plan.population, plan.values, batch, now)
+            add_batch(session, project, found.id, population, plan.values, batch, now)
         round_id = found.id
-    n_new = n_first | ({EDGE: len(edges)} if edges else {})
+    n_new: dict[str, int] = {
+        part.name: len(first.rows) for part, first in zip(design.strata, firsts, strict=True)
+    }
+    if edges:
+        n_new[EDGE] = len(edges)
     return Drawn(round_id, design, n_new)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first pairs of a stratum, as store rows, with their inclusion probabilities."""
+
+    rows: list[int]
+    inclusion: list[float]
+    fit: dict[str, Any] | None = None
+
+
+def _first_batch(population: Population, design: RoundDesign, part: StratumDesign) -> _First:
+    if not design.is_active(part.name):
+        rows = stratum_order(population, design, part.name)[: part.n_asked]
+        return _First(rows, [part.n_asked / max(part.n_population, 1)] * len(rows))
+    candidates = candidates_of(population)
+    size = stage_sizes(part.n_asked)[0]
+    stage = draw_active(candidates, design, [], [], size)
+    chance = inclusion(candidates.groups, [stage])[stage.group]
+    rows = candidates.rows[stage.index].tolist()
+    return _First(rows, chance.tolist(), as_record(stage, candidates.groups))
 
 
 def stratum_order(population: Population, design: RoundDesign, stratum: str) -> list[int]:

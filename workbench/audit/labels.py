@@ -33,9 +33,11 @@ class PrefixLabels:
     n_drawn: int
     n_waiting: int  # answered pairs that stand behind the first open one, not read yet
     item_id: npt.NDArray[np.int64]
+    pair_id: tuple[str, ...]
     ai: npt.NDArray[np.int8]
     human: npt.NDArray[np.int8]
     annotator_id: npt.NDArray[np.int64]
+    vote_id: tuple[str | None, ...]
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -64,19 +66,22 @@ def read_prefix(
         n_drawn: How many pairs were drawn then; None: as many as are now.
     """
     query = (
-        select(Item.id, Item.ai_label, Vote.label, Vote.annotator_id)
+        select(Item.id, Item.pair_id, Item.ai_label, Vote.label, Vote.annotator_id, Vote.id)
         .join(Slot, and_(Slot.item_id == Item.id, Slot.number == 0))
         .outerjoin(Vote, and_(Vote.slot_id == Slot.id, Vote.counts, live_vote(as_of)))
         .where(Item.round_id == round_id, Item.stratum == stratum)
     )
     if n_drawn is not None:
         query = query.where(Item.position < n_drawn)
-    rows = session.execute(query.order_by(Item.position, Vote.created_at)).all()
-    if as_of is not None:  # then two votes of a slot can have been live: the earlier one counted
+    query = query.order_by(Item.position)
+    if as_of is None:
+        rows = session.execute(query).all()
+    else:  # two votes of a slot may have been live then: the earlier one counted
+        rows = session.execute(query.order_by(Vote.created_at)).all()
         rows = [row for k, row in enumerate(rows) if k == 0 or rows[k - 1][0] != row[0]]
     if not rows:
         return _empty(stratum)
-    item_id, ai, human, who = zip(*rows, strict=True)
+    item_id, pair_id, ai, human, who, vote_id = zip(*rows, strict=True)
     items = np.array(item_id, dtype=np.int64)
     labels = np.array([_CODES[label] for label in human], dtype=np.int8)
     given_up = np.isin(items, list(_given_up(session, round_id, as_of)))
@@ -87,9 +92,11 @@ def read_prefix(
         n_drawn=len(rows),
         n_waiting=int(np.sum(labels[stop:] != NONE)),
         item_id=items[:stop],
+        pair_id=pair_id[:stop],
         ai=np.array([_CODES[label] for label in ai[:stop]], dtype=np.int8),
         human=labels[:stop],
         annotator_id=np.array([one or 0 for one in who[:stop]], dtype=np.int64),
+        vote_id=vote_id[:stop],
     )
 
 
@@ -138,4 +145,4 @@ def _given_up(session: Session, round_id: int, as_of: float | None) -> set[int]:
 def _empty(stratum: str) -> PrefixLabels:
     none = np.zeros(0, dtype=np.int64)
     codes = np.zeros(0, dtype=np.int8)
-    return PrefixLabels(stratum, 0, 0, none, codes, codes, none)
+    return PrefixLabels(stratum, 0, 0, none, (), codes, codes, none, ())
