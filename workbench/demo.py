@@ -115,8 +115,10 @@ def _build(
     Project.create(folder)
     shutil.copyfile(sample / CONFIG_NAME, folder / CONFIG_NAME)
     project = Project.open(folder)
-    summary = import_file(project.store, sample / "pairs.jsonl", project.config, strict=True)
     began = now - BEGAN_S
+    summary = import_file(
+        project.store, sample / "pairs.jsonl", project.config, strict=True, now=began
+    )
     drawn = draw_round(project, draw_options(project), now=began)
     answers = read_answers(sample / "labels.jsonl")
     simulated = label_round(

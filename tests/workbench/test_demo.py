@@ -124,8 +124,12 @@ def test_a_pair_in_a_language_that_somebody_cannot_read_was_skipped_and_then_ans
         assert session.scalars(answered).one() != skip.annotator_id
 
 
-def test_times_lie_in_the_past_in_the_order_of_a_real_session(session: Session) -> None:
+def test_times_lie_in_the_past_in_the_order_of_a_real_session(
+    made: tuple[Path, MadeDemo], session: Session
+) -> None:
+    (imported,) = Project.open(made[0]).store.manifest().imports
     drawn = session.scalars(select(Round.created_at)).one()
+    assert imported.started_at <= drawn
     times = [vote.created_at for vote in session.scalars(select(Vote))]
     assert drawn < min(times)
     assert max(times) < NOW - 15 * 60  # longer ago than a lease lasts
