@@ -46,15 +46,16 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
     figure.add_scatter(
         x=t, y=list(path.estimate), line={"color": BLUE, "width": 2}, name="agreement"
     )
-    for line, name, colour in (
-        (gate.trust_above, "TRUST above", GREEN),
-        (gate.warn_below, "WARN below", RED),
+    for line, name, colour, place in (
+        (gate.trust_above, "TRUST above", GREEN, "top right"),
+        (gate.warn_below, "WARN below", RED, "bottom right"),
     ):
         figure.add_hline(
             y=line,
             line={"dash": "dash", "color": colour},
             annotation_text=f"{name} {line:.0%}",
-            annotation_position="bottom right",
+            annotation_position=place,
+            annotation_bgcolor="rgba(128,128,128,0.15)",
         )
     if decided_at is not None:
         figure.add_vline(

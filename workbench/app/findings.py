@@ -72,7 +72,7 @@ def _find(_project: Project, round_name: str, stamp: tuple[object, ...]) -> Find
             items=reviewed_items(session, round_id),
             ceiling=ceiling(session, round_id),
             people={part.design.name: by_annotator(session, part) for part in filled},
-            slices={part.design.name: slice_entries(session, part) for part in filled},
+            slices={part.design.name: slice_entries(session, round_id, part) for part in filled},
             paths={part.design.name: _path(read, part) for part in filled},
         )
 

@@ -1,4 +1,4 @@
-"""A third person decides where people disagree, with each other or with the AI. Versions are kept."""
+"""A third person decides where people disagree, with each other or with the AI."""
 
 import time
 

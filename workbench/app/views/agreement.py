@@ -158,7 +158,8 @@ def _show_confusion(findings: Findings) -> None:
     audited = findings.audited("main")
     table = confusion(audited)
     st.header("What the AI said, and what people said")
-    st.plotly_chart(charts.confusion_figure(table, LABEL_NAMES), key="confusion", width="stretch")
+    left, _ = st.columns([3, 2])
+    left.plotly_chart(charts.confusion_figure(table, LABEL_NAMES), key="confusion", width="stretch")
     a_b, b_a = int(table[0, 1]), int(table[1, 0])
     st.caption(
         f"n = {int(table.sum()):,} audited pairs. On the diagonal they agree. {a_b + b_a:,} pairs "
