@@ -68,7 +68,8 @@ def extend_round(
         found = lock_round(session, design.name)
         if found.closed_at is not None:
             raise BadInput(f"round {design.name!r} is closed; draw a new one with `audit draw`")
-        start = n_drawn(session, found.id, stratum)
+        round_id = found.id
+        start = n_drawn(session, round_id, stratum)
         n = min(wanted, part.n_population - start)
         if n <= 0:
             raise BadInput(
@@ -76,10 +77,10 @@ def extend_round(
                 f"{part.n_population} pairs are drawn; ask for at least one more (--n or --share)"
             )
         if design.is_active(stratum):
-            _add_stage(session, project, found.id, plan, n, now)
+            _add_stage(session, project, round_id, plan, n, now)
         else:
-            _add_uniform(session, project, found.id, plan, part, start, n, now)
-    return Drawn(found.id, design, {stratum: n})
+            _add_uniform(session, project, round_id, plan, part, start, n, now)
+    return Drawn(round_id, design, {stratum: n})
 
 
 def draw_next_stage(
