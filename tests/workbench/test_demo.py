@@ -1,6 +1,8 @@
 """The demo project: whole, reused, never destroying; its simulated votes came through the queue."""
 
+import importlib.util
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from pipelines.errors import BadInput
+from workbench import data_files
 from workbench.audit.queue import Desk, SyncRequest, mint_token, sync
 from workbench.cli.main import app
 from workbench.data_files import data_dir
@@ -138,8 +141,8 @@ def test_times_lie_in_the_past_in_the_order_of_a_real_session(
 def test_a_visitor_gets_the_first_open_pairs_of_the_round(
     made: tuple[Path, MadeDemo], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "demo"
-    demo = make_demo(folder, now=NOW)
+    folder, demo = tmp_path / "demo", made[1]
+    shutil.copytree(made[0], folder)
     project = Project.open(folder)
     with writing(project.engine) as session:
         visitor = Annotator(name="visitor", created_at=NOW)
@@ -175,9 +178,11 @@ def test_making_it_again_gives_the_same_votes(
     project.engine.dispose()
 
 
-def test_simulated_people_can_label_a_whole_round(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    demo = make_demo(folder, now=NOW)
+def test_simulated_people_can_label_a_whole_round(
+    made: tuple[Path, MadeDemo], tmp_path: Path
+) -> None:
+    folder, demo = tmp_path / "demo", made[1]
+    shutil.copytree(made[0], folder)
     project = Project.open(folder)
     answers = read_answers(SAMPLE / "labels.jsonl")
     with reading(project.engine) as session:
@@ -266,3 +271,26 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _data_dir_of(package: Path) -> Path:
+    """What `data_dir` says when the module lies in that package folder."""
+    spec = importlib.util.spec_from_file_location("data_files", package / "data_files.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Path = module.data_dir()
+    return found
+
+
+def test_data_files_are_found_in_a_wheel_and_in_a_checkout(tmp_path: Path) -> None:
+    package = tmp_path / "workbench"
+    package.mkdir()
+    shutil.copy(data_files.__file__, package / "data_files.py")
+    with pytest.raises(BadInput, match="install it again"):
+        _data_dir_of(package)
+    (tmp_path / "data" / "sample").mkdir(parents=True)  # a checkout
+    assert _data_dir_of(package) == tmp_path / "data"
+    (package / "data" / "sample").mkdir(parents=True)  # a wheel
+    assert _data_dir_of(package) == package / "data"
