@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from sqlalchemy import func, select
 
 from pipelines.errors import BadInput
 from pipelines.records import PreferencePair
+from workbench.app.access import Viewer
 from workbench.app.review.component import review_component
 from workbench.app.review.render import prompt_html, render_markdown
 from workbench.audit.queue import mint_token, open_rounds
-from workbench.db.models import Annotator, Round
+from workbench.db.models import Round
 from workbench.db.session import reading, writing
 from workbench.project import Project
 
@@ -26,16 +28,17 @@ _SIDES = {"A": "left", "B": "right", "tie": "tie"}
 
 # The review page fills the window; Streamlit's own frame steps back around it.
 _FRAME = """<style>
-[data-testid="stMainBlockContainer"] { padding: 0 1.25rem; max-width: none; }
+[data-testid="stMainBlockContainer"] { padding: VAR_TOP 1.25rem 0; max-width: none; }
 [data-testid="stMain"] { overflow: hidden; }
-[data-testid="stHeader"] {
-  height: 2.75rem; min-height: 0; background: transparent; pointer-events: none;
-}
-[data-testid="stHeader"] button { pointer-events: auto; }
+[data-testid="stHeader"] { height: VAR_TOP; min-height: 0; overflow: hidden; }
 [data-testid="stMainMenu"], [data-testid="stStatusWidget"], [data-testid="stAppDeployButton"],
 [data-testid="stToolbarActions"] { display: none; }
-@media (max-width: 760px) { [data-testid="stMainBlockContainer"] { padding: 0 0.6rem; } }
+@media (max-width: 760px) {
+  [data-testid="stMainBlockContainer"] { padding: VAR_TOP 0.6rem 0; }
+}
 </style>"""
+# Whoever sees other pages as well keeps the line that leads to them.
+_LINE_OF_PAGES, _NO_LINE = "2.75rem", "0rem"
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,11 @@ class OpenRound:
     error_tags: tuple[str, ...]
 
 
-def review_page(project: Project, annotator_id: int) -> None:
-    """Show the review page of one person, for the newest open round or the one they pick.
-
-    Args:
-        project: The project whose rounds are reviewed.
-        annotator_id: Who reviews; the caller has made sure of it.
-    """
+def render(project: Project, viewer: Viewer) -> None:
+    """Show one person's review page, for the newest open round or the one they pick."""
     with reading(project.engine) as session:
-        annotator = session.get_one(Annotator, annotator_id)
-        who = annotator.name
         rounds = [_public(found) for found in open_rounds(session)]
-        n_rounds = session.query(Round).count()
+        n_rounds = session.scalar(select(func.count()).select_from(Round)) or 0
     if not rounds:
         _say_nothing_is_open(n_rounds)
         return
@@ -69,19 +65,20 @@ def review_page(project: Project, annotator_id: int) -> None:
     if len(rounds) > 1:
         chosen = st.sidebar.radio("Round", rounds, format_func=lambda found: found.name)
     try:
-        token = _token(project, chosen.id, annotator_id)
+        token = _token(project, chosen.id, viewer.annotator_id)
     except BadInput as refusal:
         st.error(str(refusal))
         return
-    st.html(_FRAME)
+    top = _LINE_OF_PAGES if viewer.role == "owner" else _NO_LINE
+    st.html(_FRAME.replace("VAR_TOP", top))
     review_component(
         {
             "token": token,
             "api": SYNC_ROUTE,
             # Unsent answers are kept in the browser under this: another project on the same
             # address, or another person at the same computer, must not find them.
-            "scope": f"{chosen.design_hash[:16]}-{annotator_id}",
-            "who": who,
+            "scope": f"{chosen.design_hash[:16]}-{viewer.annotator_id}",
+            "who": viewer.name,
             "round": {"name": chosen.name},
             "want": FIRST_WANT,
             "guidelines_html": render_markdown(chosen.guidelines),

@@ -140,7 +140,8 @@ export class Session {
     this.lastSeq = Math.max(Date.now(), this.lastSeq + 0.001);
     const op = { id: uuid(), client_at: Date.now(), seq: this.lastSeq, ...fields };
     this.outbox.put(op); // kept on this device before anything else happens
-    queueMicrotask(() => this.sync.now());
+    // After the frame that shows the next pair: the browser draws before it runs timers.
+    setTimeout(() => this.sync.now());
     return op;
   }
 

@@ -13,6 +13,11 @@ const TOAST_MS = 4_000;
 const FLASH_MS = 140;
 const READY_AHEAD = 3; // pairs whose nodes are made before they are shown
 
+/** Sets a text only if it differs: setting it anyway would lay the line out again. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 const shortName = (label) => CHOICES.find((choice) => choice.label === label)?.short ?? label;
 
 export class View {
@@ -73,11 +78,9 @@ export class View {
       const nodes = take(item);
       this.body("prompt").replaceChildren(...nodes.prompt);
       for (const side of ["left", "right"]) this.fill(side, nodes[side]);
-      // The newest turn is what the responses answer.
-      this.body("prompt").scrollTop = nodes.prompt.length > 1 ? this.body("prompt").scrollHeight : 0;
       this.pressed("expand", false);
       this.details.show();
-      this.afterFirstFrame(item);
+      this.afterFirstFrame(item, nodes.prompt.length > 1);
     }
   }
 
@@ -93,12 +96,15 @@ export class View {
       more.textContent = SAY.truncated(nRest);
       body.append(more);
     }
-    body.scrollTop = 0;
   }
 
   /** What may wait until the pair is on the screen: its clock, marks, reading aloud, the next pairs. */
-  afterFirstFrame(item) {
+  afterFirstFrame(item, conversation) {
     requestAnimationFrame(() => {
+      // Scrolling needs the layout, which the frame makes anyway; earlier it would be made twice.
+      for (const side of ["left", "right"]) this.body(side).scrollTop = 0;
+      // The newest turn is what the responses answer.
+      this.body("prompt").scrollTop = conversation ? this.body("prompt").scrollHeight : 0;
       // A message is handled after the frame was drawn; a key pressed before it saw another pair.
       const { port1, port2 } = new MessageChannel();
       port1.onmessage = () => {
@@ -133,14 +139,14 @@ export class View {
     for (const part of [".rv-prompt", ".rv-pair"]) this.find(part).hidden = state !== "pair";
     if (state !== "pair") {
       const text = state === "fetching" ? null : SAY[state];
-      this.find(".rv-empty-state h2").textContent = text ? text.title : "";
-      this.find(".rv-empty-state p").textContent = text ? text.text(session.counts?.mine ?? 0) : SAY.fetching;
+      write(this.find(".rv-empty-state h2"), text ? text.title : "");
+      write(this.find(".rv-empty-state p"), text ? text.text(session.counts?.mine ?? 0) : SAY.fetching);
     }
     const { verdict } = this.practice;
     this.find(".rv-verdict").hidden = !verdict;
     if (verdict) {
       const said = verdict.right ? SAY.practiceRight : SAY.practiceWrong(shortName(verdict.expected));
-      this.find(".rv-verdict p").textContent = `${said} ${verdict.why}`;
+      write(this.find(".rv-verdict p"), `${said} ${verdict.why}`);
     }
     for (const button of this.root.querySelectorAll(".rv-choice")) button.disabled = state !== "pair" || Boolean(verdict);
     const blocked = state !== "pair" || this.practising;
@@ -152,22 +158,22 @@ export class View {
   refreshBar() {
     const { session, practice } = this;
     const counts = session.counts;
-    this.find(".rv-round").textContent = session.data.round.name;
-    this.find(".rv-who").textContent = session.data.who;
-    this.find(".rv-mine").textContent = this.practising
+    write(this.find(".rv-round"), session.data.round.name);
+    write(this.find(".rv-who"), session.data.who);
+    write(this.find(".rv-mine"), this.practising
       ? SAY.practice(...practice.place)
       : counts
         ? `${counts.mine.toLocaleString("en")} by you`
-        : "";
+        : "");
     const everyone = this.find(".rv-everyone");
     everyone.parentElement.hidden = !counts || this.practising;
-    if (counts) everyone.textContent = `${counts.everyone.toLocaleString("en")} of ${counts.asked.toLocaleString("en")}`;
+    if (counts) write(everyone, `${counts.everyone.toLocaleString("en")} of ${counts.asked.toLocaleString("en")}`);
     const share = this.practising ? (practice.place[0] - 1) / practice.place[1] : counts?.asked ? counts.everyone / counts.asked : 0;
     this.find(".rv-track i").style.inlineSize = `${100 * share}%`;
     const last = session.history.at(-1);
     const what = !last ? "" : last.kind === "skip" ? "skip" : shortName(last.label).toLowerCase();
-    this.find('[data-act="undo"] .rv-last').textContent = what && ` ${what}`;
-    this.find('[data-act="note"] .rv-last').textContent = session.notes.comment ? " ✓" : "";
+    write(this.find('[data-act="undo"] .rv-last'), what && ` ${what}`);
+    write(this.find('[data-act="note"] .rv-last'), session.notes.comment ? " ✓" : "");
     const before = session.before?.kind === "vote" ? session.before.label : null;
     for (const button of this.root.querySelectorAll(".rv-choice")) {
       button.classList.toggle("rv-before", button.dataset.choice === before);
@@ -180,7 +186,7 @@ export class View {
     const saved = this.find(".rv-saved");
     saved.dataset.state = session.sync.offline || session.signedOff ? "offline" : unsent ? "saving" : "saved";
     saved.dataset.unsent = unsent;
-    saved.lastElementChild.textContent = !unsent ? SAY.saved : session.sync.offline ? SAY.kept(unsent) : SAY.saving(unsent);
+    write(saved.lastElementChild, !unsent ? SAY.saved : session.sync.offline ? SAY.kept(unsent) : SAY.saving(unsent));
     saved.hidden = !session.synced && !unsent;
     saved.title = saved.lastElementChild.textContent;
     const banner = this.find(".rv-banner");
@@ -190,7 +196,7 @@ export class View {
     else if (session.outbox.broken && unsent) text = SAY.unstored;
     else if (session.sync.offline && session.sync.problem) text = SAY.trouble(unsent, session.sync.problem);
     else if (session.sync.offline) text = SAY.offline(unsent);
-    if (banner.textContent !== text) banner.textContent = text;
+    write(banner, text);
     banner.hidden = !text;
   }
 
