@@ -13,7 +13,13 @@ from scipy import stats
 
 from pipelines.agreement.annotations import NONE, TIE, A, FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
-from pipelines.agreement.intervals import Clusters, from_influence, mean_of, wilson_bounds
+from pipelines.agreement.intervals import (
+    Clusters,
+    clopper_pearson,
+    from_influence,
+    mean_of,
+    wilson_bounds,
+)
 from pipelines.errors import Undefined
 
 
@@ -78,22 +84,14 @@ def position_bias(
     # +1 for response_a, -1 for response_b; shown second, response_a counts against the first.
     lean = _worth(label_ab[both]) - _worth(label_ba[both])  # above 0: towards the first shown
     flipped = lean != 0
-    by_prompt = np.bincount(clusters.code, weights=lean, minlength=clusters.n_clusters)
-    first_rate = 0.5 + lean / 4.0
-    mean = float(first_rate.mean())
-    first = from_influence(mean, first_rate - mean, clusters, confidence=confidence)
-    if not flipped.any():
-        # No spread to go by: at most as many flips as their own interval allows, all one way.
-        critical = float(stats.norm.ppf(0.5 + confidence / 2.0))
-        _, unseen = wilson_bounds(0.0, clusters.n_clusters, critical)
-        first = Estimate(mean, 0.5 - unseen / 2.0, 0.5 + unseen / 2.0, first.method, n)
+    by_prompt = np.bincount(clusters.code, lean, clusters.n_clusters).astype(np.float64)
     return PositionBias(
         n=n,
         flips=int(flipped.sum()),
         flips_to_first=int((lean > 0).sum()),
         flip_rate=mean_of(flipped.astype(np.float64), clusters, confidence=confidence),
-        first_rate=first,
-        p_value=sign_test(by_prompt.astype(np.float64)),
+        first_rate=_first_rate(lean, by_prompt, clusters, confidence),
+        p_value=sign_test(by_prompt),
     )
 
 
@@ -106,6 +104,33 @@ def sign_test(direction: FloatArray) -> float:
     if n_positive + n_negative == 0:
         return 1.0
     return float(stats.binomtest(n_positive, n_positive + n_negative).pvalue)
+
+
+def _first_rate(
+    lean: FloatArray, by_prompt: FloatArray, clusters: Clusters, confidence: float
+) -> Estimate:
+    """Share of verdicts for the first place, with an interval that never contradicts the test.
+
+    The delta method is too sure of a few flips (11 of 300, 2 of them forward, would exclude 1/2 at
+    p = .065), so the interval also holds what the exact interval of their direction allows.
+    """
+    share = 0.5 + lean / 4.0
+    mean = float(share.mean())
+    delta = from_influence(mean, share - mean, clusters, confidence=confidence)
+    n_forward, n_flipped = int((by_prompt > 0).sum()), int((by_prompt != 0).sum())
+    if n_flipped == 0:
+        # No spread to go by: as many flips as their own interval allows, all one way.
+        critical = float(stats.norm.ppf(0.5 + confidence / 2.0))
+        _, unseen = wilson_bounds(0.0, clusters.n_clusters, critical)
+        low, high = mean - unseen / 2.0, mean + unseen / 2.0
+    else:
+        forward = clopper_pearson(n_forward, n_flipped, confidence)
+        reach = float(np.abs(lean).mean()) / 4.0  # from 1/2, were all flips one way
+        low, high = (
+            0.5 + reach * (2.0 * forward.low - 1.0),
+            0.5 + reach * (2.0 * forward.high - 1.0),
+        )
+    return Estimate(mean, min(delta.low, low), max(delta.high, high), delta.method, len(lean))
 
 
 def _worth(label: IntArray) -> FloatArray:

@@ -166,7 +166,8 @@ def _print_judges(
                 _plain(figures["gwet_ac1"]),
                 _point(figures["f1_macro"]),
             )
-    console.print(table)
+    if any(judge["by_verdict"]["n"] for judge in judges.values()):
+        console.print(table)
     other = _table("What each judge left unsaid", "judge", "verdicts", "failed", "abstains")
     other.add_column("stands in for people", justify="right", no_wrap=True)
     for name, judge in judges.items():
@@ -239,8 +240,6 @@ def _print_reading(
             f"Omega: share of annotators whom the judge may stand in for (alternative annotator "
             f"test, epsilon {options.epsilon}; it passes at 0.50)."
         )
-    if any(judge["by_label"] and not judge["by_label"]["n"] for judge in judges.values()):
-        sentences.append("n is 0 where a judge and people share no labelled pair.")
     for sentence in sentences:
         console.print(sentence)
 
