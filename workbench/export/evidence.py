@@ -35,7 +35,7 @@ def facts_of(
     evidence = material.evidence
     no_label = evidence.ai_label == NONE
     why = np.bincount(evidence.ai_absence[no_label], minlength=len(FATES))
-    annotations = material.annotations
+    annotations, labels = material.annotations, material.labels
     columns = columns_of(options.fmt, options.margin)
     return {
         "project": project.name,
@@ -73,6 +73,11 @@ def facts_of(
         },
         "imported_labels": _imported(material),
         "certificates": [],
+        "other_rounds": {
+            name: audited
+            for name, audited in zip(labels.rounds, labels.audited, strict=True)
+            if audited != material.label
+        },
     }
 
 

@@ -20,6 +20,7 @@ from pipelines.preferences.curate import (
 from pipelines.records import LABELS
 from workbench.export.labels import PairLabels, RoundLabels, audited_label, read_labels
 from workbench.export.rows import ORDERS, Outcome
+from workbench.export.texts import identical_flags
 from workbench.project import Project
 
 _CODES = {name: code for code, name in enumerate(LABEL_NAMES)}
@@ -68,11 +69,8 @@ def gather(project: Project, round_name: str | None, label: str | None) -> Mater
         raise BadInput(f"{project.dir}: no pairs yet; `workbench import FILE` brings some")
     labels = read_labels(project.engine, round_name)
     chosen = _choose_label(annotations, label or audited_label(labels), project.config.audit.label)
-    rows = project.store.rows_of(list(labels.pairs))
-    drawn = {
-        int(row): pair for row, pair in zip(rows, labels.pairs.values(), strict=True) if row >= 0
-    }
-    round_votes = np.zeros((n, 3), dtype=np.int64)
+    drawn = _by_row(project, labels)
+    round_votes = np.zeros((n, 3), dtype=np.int32)
     adjudicated = np.full(n, NONE, dtype=np.int8)
     inclusion_prob = np.full(n, np.nan)
     for row, pair in drawn.items():
@@ -96,12 +94,19 @@ def gather(project: Project, round_name: str | None, label: str | None) -> Mater
         imported_votes=vote_counts(n, imported.pair, imported.label),
         round_votes=round_votes,
         adjudicated=adjudicated,
-        identical=project.store.features()["identical"],
+        identical=identical_flags(project.store),
         inclusion_prob=inclusion_prob,
     )
     n_strays = len(labels.pairs) - len(drawn)
     orders = _orders(annotations, judge)
     return Material(chosen, annotations, labels, evidence, drawn, n_strays, orders)
+
+
+def _by_row(project: Project, labels: RoundLabels) -> dict[int, PairLabels]:
+    if not labels.pairs:  # spares reading a million ids
+        return {}
+    rows = project.store.rows_of(list(labels.pairs)).tolist()
+    return {row: pair for row, pair in zip(rows, labels.pairs.values(), strict=True) if row >= 0}
 
 
 def _choose_label(annotations: Annotations, asked: str | None, configured: str) -> str | None:

@@ -52,6 +52,15 @@ def iter_texts(store: PairStore, wanted: npt.NDArray[np.bool_]) -> Iterator[tupl
                 first += len(batch)
 
 
+def identical_flags(store: PairStore) -> npt.NDArray[np.bool_]:
+    """Which pairs have the same text twice, shape (n_pairs,)."""
+    found = [np.zeros(0, np.bool_)]
+    for part in store.manifest().parts:
+        table = pq.read_table(store.part_path("pairs", part.number), columns=["identical"])
+        found.append(table.column("identical").to_numpy())
+    return np.concatenate(found)
+
+
 @dataclass(frozen=True)
 class PromptForms:
     """How the prompts of the wanted pairs are written."""
