@@ -161,14 +161,16 @@ def with_rows(recorded: RecordedStages, index: IntArray) -> list[Stage]:
     return stages
 
 
-def recorded_stages(session: Session, round_id: int, stratum: str) -> RecordedStages:
-    """The stages of a stratum, from the database."""
-    fits = session.scalars(
-        select(DrawStage.fit)
-        .where(DrawStage.round_id == round_id, DrawStage.stratum == stratum)
-        .order_by(DrawStage.number)
+def recorded_stages(
+    session: Session, round_id: int, stratum: str, as_of: float | None = None
+) -> RecordedStages:
+    """The stages of a stratum that had been drawn by a time (None: by now), from the database."""
+    query = select(DrawStage.fit).where(
+        DrawStage.round_id == round_id, DrawStage.stratum == stratum
     )
-    return from_records(list(fits))
+    if as_of is not None:
+        query = query.where(DrawStage.created_at <= as_of)
+    return from_records(list(session.scalars(query.order_by(DrawStage.number))))
 
 
 def read_active(gate: Gate, outcomes: npt.ArrayLike, recorded: RecordedStages) -> GateReading:

@@ -50,33 +50,40 @@ def make_certificate(
     now = time.time() if now is None else now
     with writing(project.engine) as session:
         read = read_in(session, find_round(session, name), now)
-        found = read.round
-        return Certificate(
-            project=project.name,
-            round=found.name,
-            created_at=now,
-            closed_at=found.closed_at,
-            decision=read.decision,
-            trusted=read.trusted,
-            says=says(read),
-            kind_of_label=read.design.kind_of_label,
-            design=read.design,
-            design_hash=found.design_hash,
-            strata=tuple(_stratum(session, read, part) for part in read.strata),
-            human_ceiling=ceiling(session, found.id),
-            imports=import_entries(session, found.id),
-            versions={
-                "workbench": program_version(),
-                "python": platform.python_version(),
-                "numpy": numpy.__version__,
-                "scipy": scipy.__version__,
-            },
-        )
+        return certify_reading(session, project.name, read)
+
+
+def certify_reading(session: Session, project: str, read: RoundReading) -> Certificate:
+    """The certificate of a round as it was read; nothing later than the reading enters."""
+    found, at = read.round, read.read_at
+    closed = found.closed_at is not None and found.closed_at <= at
+    return Certificate(
+        project=project,
+        round=found.name,
+        created_at=at,
+        closed_at=found.closed_at if closed else None,
+        decision=read.decision,
+        trusted=read.trusted,
+        says=says(read),
+        kind_of_label=read.design.kind_of_label,
+        design=read.design,
+        design_hash=found.design_hash,
+        strata=tuple(_stratum(session, read, part) for part in read.strata),
+        human_ceiling=ceiling(session, found.id, at),
+        imports=import_entries(session, found.id, at),
+        versions={
+            "workbench": program_version(),
+            "python": platform.python_version(),
+            "numpy": numpy.__version__,
+            "scipy": scipy.__version__,
+        },
+    )
 
 
 def _stratum(session: Session, read: RoundReading, part: StratumReading) -> StratumCertificate:
     now, design, round_id = part.now, part.design, read.round.id
     labels = label_entries(session, part.labels)
+    n_drawn = part.labels.n_drawn
     active = read.design.is_active(design.name)
     return StratumCertificate(
         name=design.name,
@@ -87,7 +94,7 @@ def _stratum(session: Session, read: RoundReading, part: StratumReading) -> Stra
         alpha=part.gate.alpha,
         n_population=design.n_population,
         excluded=design.excluded,
-        n_drawn=part.labels.n_drawn,
+        n_drawn=n_drawn,
         n_read=len(labels),
         n_waiting=part.labels.n_waiting,
         n_agree=now.n_agree,
@@ -109,9 +116,9 @@ def _stratum(session: Session, read: RoundReading, part: StratumReading) -> Stra
         fixed_sample=fixed_sample(part),
         by_annotator=by_annotator(session, part),
         slices=() if active else slice_entries(session, round_id, part),
-        pairs_hash=hash_pairs(drawn_pairs(session, round_id, design.name)),
+        pairs_hash=hash_pairs(drawn_pairs(session, round_id, design.name, n_drawn)),
         labels_hash=hash_labels(labels),
-        stages=stage_entries(session, round_id, design.name),
+        stages=stage_entries(session, round_id, design.name, read.read_at),
         labels=labels,
     )
 

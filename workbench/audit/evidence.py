@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.agreement.annotations import NONE
@@ -23,9 +23,9 @@ from workbench.audit.certificate_file import (
     PersonEntry,
     SliceEntry,
 )
-from workbench.audit.design import EDGE
+from workbench.audit.design import MAIN, SAFETY
 from workbench.audit.items import text_fingerprint
-from workbench.audit.labels import PrefixLabels, live_vote
+from workbench.audit.labels import PrefixLabels, live_vote, n_drawn_by
 from workbench.audit.reading import StratumReading
 from workbench.db.models import Annotator, DrawStage, Item, LabelImport, Slot, Vote
 
@@ -101,21 +101,31 @@ def _slice_values(session: Session, round_id: int, reading: StratumReading) -> l
     """The `slices` of each item of the prefix, in draw order."""
     where = (Item.round_id == round_id, Item.stratum == reading.design.name)
     rows = session.execute(select(Item.id, Item.slices).where(*where))
-    known: dict[int, dict[str, Any]] = dict(rows.tuples().all())
+    known: dict[int, dict[str, Any]] = dict(rows.all())
     return [known[item_id] for item_id in reading.labels.item_id.tolist()]
 
 
-def ceiling(session: Session, round_id: int) -> Ceiling | None:
+def ceiling(session: Session, round_id: int, as_of: float | None = None) -> Ceiling | None:
     """How often the second label of a pair equals the one that counts; None without second labels.
 
     The second label is the overlap slot's, else the earliest further one. Edge cases are left
     out: they were chosen because they are hard.
     """
+    # An edge case that a later extension drew is no edge case any more, but it was one then.
+    drawn = or_(
+        *(
+            and_(
+                Item.stratum == stratum,
+                Item.position < n_drawn_by(session, round_id, stratum, as_of),
+            )
+            for stratum in (MAIN, SAFETY)
+        )
+    )
     rows = session.execute(
         select(Vote.item_id, Vote.label, Vote.counts, Slot.number)
         .join(Slot, Slot.id == Vote.slot_id)
         .join(Item, Item.id == Vote.item_id)
-        .where(Vote.round_id == round_id, live_vote(), Item.stratum != EDGE)
+        .where(Vote.round_id == round_id, live_vote(as_of), drawn)
         .order_by(Vote.created_at, Vote.id)
     )
     first: dict[int, str] = {}
@@ -146,7 +156,7 @@ def _share_equal(pairs: list[tuple[str, str]]) -> Interval | None:
 
 def label_entries(session: Session, labels: PrefixLabels) -> tuple[LabelEntry, ...]:
     """Every label of a prefix, in draw order."""
-    names = dict(session.execute(select(Annotator.id, Annotator.name)).tuples().all())
+    names = dict(session.execute(select(Annotator.id, Annotator.name)).all())
     return tuple(
         LabelEntry(
             pair_id=pair_id,
@@ -166,11 +176,13 @@ def label_entries(session: Session, labels: PrefixLabels) -> tuple[LabelEntry, .
     )
 
 
-def drawn_pairs(session: Session, round_id: int, stratum: str) -> Iterator[tuple[str, str, str]]:
-    """(pair id, text fingerprint, AI label) of each drawn pair, in draw order."""
+def drawn_pairs(
+    session: Session, round_id: int, stratum: str, n_drawn: int
+) -> Iterator[tuple[str, str, str]]:
+    """(pair id, text fingerprint, AI label) of the first drawn pairs, in draw order."""
     rows = session.execute(
         select(Item.pair_id, Item.prompt_json, Item.response_a, Item.response_b, Item.ai_label)
-        .where(Item.round_id == round_id, Item.stratum == stratum)
+        .where(Item.round_id == round_id, Item.stratum == stratum, Item.position < n_drawn)
         .order_by(Item.position)
         .execution_options(yield_per=1_000)
     )
@@ -178,11 +190,14 @@ def drawn_pairs(session: Session, round_id: int, stratum: str) -> Iterator[tuple
         yield pair_id, text_fingerprint(prompt_json, response_a, response_b), ai_label
 
 
-def stage_entries(session: Session, round_id: int, stratum: str) -> tuple[dict[str, Any], ...]:
-    """The batches in which a stratum was drawn, first to last."""
+def stage_entries(
+    session: Session, round_id: int, stratum: str, as_of: float
+) -> tuple[dict[str, Any], ...]:
+    """The batches in which a stratum was drawn by a time, first to last."""
     stages = session.scalars(
         select(DrawStage)
         .where(DrawStage.round_id == round_id, DrawStage.stratum == stratum)
+        .where(DrawStage.created_at <= as_of)
         .order_by(DrawStage.number)
     )
     return tuple(
@@ -196,11 +211,11 @@ def stage_entries(session: Session, round_id: int, stratum: str) -> tuple[dict[s
     )
 
 
-def import_entries(session: Session, round_id: int) -> tuple[ImportEntry, ...]:
-    """The files of labels that were read into a round, oldest first."""
+def import_entries(session: Session, round_id: int, as_of: float) -> tuple[ImportEntry, ...]:
+    """The files of labels that had been read into a round by a time, oldest first."""
     found = session.scalars(
         select(LabelImport)
-        .where(LabelImport.round_id == round_id)
+        .where(LabelImport.round_id == round_id, LabelImport.created_at <= as_of)
         .order_by(LabelImport.created_at, LabelImport.file_hash)
     )
     return tuple(

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.agreement.annotations import LABEL_NAMES, NONE
 from pipelines.agreement.decision import outcomes
 from workbench.audit.design import Ties
-from workbench.db.models import Annotator, Item, Seat, Skip, Slot, Vote
+from workbench.db.models import Annotator, DrawStage, Item, Seat, Skip, Slot, Vote
 
 _CODES: dict[str | None, int] = {name: code for code, name in enumerate(LABEL_NAMES)}
 _CODES[None] = NONE
@@ -53,7 +53,6 @@ def read_prefix(
     stratum: str,
     *,
     as_of: float | None = None,
-    n_drawn: int | None = None,
 ) -> PrefixLabels:
     """The answered prefix of a stratum, now or as it was.
 
@@ -61,9 +60,8 @@ def read_prefix(
         session: The database.
         round_id: The round.
         stratum: "main" or "safety".
-        as_of: Read the votes that were live at this time, Unix seconds; edits after it are
-            ignored. None: now.
-        n_drawn: How many pairs were drawn then; None: as many as are now.
+        as_of: Read the pairs drawn and the votes live at this time, Unix seconds; what was drawn
+            or edited later is ignored. None: now.
     """
     query = (
         select(Item.id, Item.pair_id, Item.ai_label, Vote.label, Vote.annotator_id, Vote.id)
@@ -71,12 +69,12 @@ def read_prefix(
         .outerjoin(Vote, and_(Vote.slot_id == Slot.id, Vote.counts, live_vote(as_of)))
         .where(Item.round_id == round_id, Item.stratum == stratum)
     )
-    if n_drawn is not None:
-        query = query.where(Item.position < n_drawn)
     query = query.order_by(Item.position)
     if as_of is None:
         rows = session.execute(query).all()
-    else:  # two votes of a slot may have been live then: the earlier one counted
+    else:
+        query = query.where(Item.position < n_drawn_by(session, round_id, stratum, as_of))
+        # Two votes of a slot may have been live then: the earlier one counted.
         rows = session.execute(query.order_by(Vote.created_at)).all()
         rows = [row for k, row in enumerate(rows) if k == 0 or rows[k - 1][0] != row[0]]
     if not rows:
@@ -105,6 +103,16 @@ def live_vote(as_of: float | None = None) -> ColumnElement[bool]:
     if as_of is None:
         return Vote.undone_at.is_(None)
     return and_(Vote.created_at <= as_of, or_(Vote.undone_at.is_(None), Vote.undone_at > as_of))
+
+
+def n_drawn_by(session: Session, round_id: int, stratum: str, as_of: float | None) -> int:
+    """Pairs of a stratum that had been drawn by a time; None: by now."""
+    query = select(func.coalesce(func.sum(DrawStage.size), 0)).where(
+        DrawStage.round_id == round_id, DrawStage.stratum == stratum
+    )
+    if as_of is not None:
+        query = query.where(DrawStage.created_at <= as_of)
+    return int(session.scalars(query).one())
 
 
 def _given_up(session: Session, round_id: int, as_of: float | None) -> set[int]:

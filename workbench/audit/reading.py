@@ -1,7 +1,7 @@
 """Reading a round: each stratum's gate on its answered prefix, and the decision that stands."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -87,9 +87,21 @@ def read_round(project: Project, name: str | None = None, now: float | None = No
 def read_in(session: Session, found: Round, now: float | None = None) -> RoundReading:
     """As `read_round`, inside a transaction that may write."""
     now = time.time() if now is None else now
+    read = read_as_of(session, found, None)
+    strata = []
+    for part in read.strata:
+        crossing = part.crossing
+        if crossing is None and part.now.decision != "UNDECIDED":
+            crossing = _record(session, found.id, part.design.name, part.now, now)
+        strata.append(replace(part, crossing=crossing))
+    return replace(read, strata=tuple(strata), read_at=now)
+
+
+def read_as_of(session: Session, found: Round, as_of: float | None) -> RoundReading:
+    """A round as it stood at a time (None: now), without recording anything."""
     design = read_design(found)
-    strata = tuple(_read_stratum(session, found.id, design, part, now) for part in design.strata)
-    return RoundReading(found, design, strata, now)
+    strata = tuple(_read_stratum(session, found.id, design, part, as_of) for part in design.strata)
+    return RoundReading(found, design, strata, time.time() if as_of is None else as_of)
 
 
 def gate_of(part: StratumDesign) -> Gate:
@@ -100,21 +112,25 @@ def gate_of(part: StratumDesign) -> Gate:
 
 
 def _read_stratum(
-    session: Session, round_id: int, design: RoundDesign, part: StratumDesign, now: float
+    session: Session,
+    round_id: int,
+    design: RoundDesign,
+    part: StratumDesign,
+    as_of: float | None,
 ) -> StratumReading:
-    labels = read_prefix(session, round_id, part.name)
+    labels = read_prefix(session, round_id, part.name, as_of=as_of)
     gate = gate_of(part)
     codes = labels.outcomes(gate.ties)
     if part.n_population == 0:
         reading = nothing_to_read()
     elif design.is_active(part.name):
-        stages = recorded_stages(session, round_id, part.name)
+        stages = recorded_stages(session, round_id, part.name, as_of)
         reading = read_active(gate, codes, stages)
     else:
         reading = read_gate(gate, codes, part.n_population)
     crossing = session.get(GateCrossing, (round_id, part.name))
-    if crossing is None and reading.decision != "UNDECIDED":
-        crossing = _record(session, round_id, part.name, reading, now)
+    if crossing is not None and as_of is not None and crossing.created_at > as_of:
+        crossing = None
     return StratumReading(part, labels, codes, gate, reading, crossing)
 
 
