@@ -143,7 +143,13 @@ def _load(facts: Facts) -> str:
     else:
         loader = "parquet" if facts["format"] == "parquet" else "json"
         call = f'load_dataset("{loader}", data_files={json.dumps(facts["data_files"])})'
-    return f"```python\nfrom datasets import load_dataset\n\ndata = {call}\n```"
+    code = f"```python\nfrom datasets import load_dataset\n\ndata = {call}\n```"
+    if facts["options"]["shape"] == "pairs":
+        code += (
+            "\n\nIts own reader is `workbench import`. `datasets` takes each column's type from the "
+            "first 10 MB, so a larger file of nested and missing values may not load there."
+        )
+    return code
 
 
 def _columns(facts: Facts) -> Iterator[str]:

@@ -72,13 +72,36 @@ def facts_of(
             "n_missing": {FATES[code]: int(why[code]) for code in _ABSENT if why[code]},
         },
         "imported_labels": _imported(material),
-        "certificates": [],
+        "certificates": _certificates(project, options, material),
         "other_rounds": {
             name: audited
             for name, audited in zip(labels.rounds, labels.audited, strict=True)
             if audited != material.label
         },
     }
+
+
+def _certificates(
+    project: Project, options: ExportOptions, material: Material
+) -> list[dict[str, Any]]:
+    """The certificates of the rounds that audit the exported label, oldest first.
+
+    Without the list of single labels (`workbench audit certify` writes them; the hash is here).
+    """
+    from workbench.audit.certificate import make_certificate
+
+    aliases = material.aliases() if options.pseudonyms else {}
+    found = []
+    for name, audited in zip(material.labels.rounds, material.labels.audited, strict=True):
+        if audited != material.label:
+            continue
+        whole = make_certificate(project, name).model_dump(mode="json")
+        for part in whole["strata"]:
+            del part["labels"]
+            for person in part["by_annotator"]:
+                person["annotator"] = aliases.get(person["annotator"], person["annotator"])
+        found.append(whole)
+    return found
 
 
 def _annotators_named(options: ExportOptions, export: "Export") -> bool:
