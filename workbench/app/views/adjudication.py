@@ -9,7 +9,7 @@ from pipelines.errors import BadInput
 from pipelines.records import Label
 from workbench.app.access import Viewer, viewer_here
 from workbench.app.findings import find, round_names
-from workbench.app.review.render import prompt_html, render_markdown
+from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
 from workbench.audit.adjudicate import AGAINST_AI, SPLIT, decide, decisions, open_cases
 from workbench.audit.dealing import left_response
@@ -17,7 +17,6 @@ from workbench.db.models import Item
 from workbench.db.session import reading, writing
 from workbench.project import Project
 
-_BOX_HEIGHT = 380
 _LAST = "adjudicated"  # key of the pair that was decided last, to be shown with its votes
 
 
@@ -59,14 +58,7 @@ def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> Non
         prompt, texts = item.prompt_json, {"A": item.response_a, "B": item.response_b}
     left: Label = left_response(seed, item_id, viewer.annotator_id)
     right: Label = "B" if left == "A" else "A"
-    with st.container(border=True, height=200):
-        for turn in prompt_html(prompt):
-            st.caption(turn["role"])
-            st.html(turn["html"])
-    for column, title, label in zip(st.columns(2), ("Left", "Right"), (left, right), strict=True):
-        with column, st.container(border=True, height=_BOX_HEIGHT):
-            st.caption(title)
-            st.html(render_markdown(texts[label]))
+    show_pair(prompt, ("Left", texts[left]), ("Right", texts[right]))
     comment = st.text_input("Why (optional)", key=f"why-{item_id}")
     choices: tuple[tuple[str, Label], ...] = (
         ("Left is better", left),

@@ -2,11 +2,10 @@
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy.orm import Session
 
 from pipelines.records import Judgment
 from workbench.app.findings import Findings, find, round_names
-from workbench.app.review.render import prompt_html, render_markdown
+from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
 from workbench.audit.reviewed import is_split
 from workbench.db.models import Item
@@ -23,8 +22,6 @@ _SORT = {
     "draw order": (["stratum", "position"], [True, True]),
     "longest first": (["chars", "pair_id"], [False, True]),
 }
-# Responses on this page scroll in boxes of their own, so that a pair fits on the screen.
-_BOX_HEIGHT = 380
 
 
 def render(project: Project) -> None:
@@ -107,23 +104,13 @@ def _votes_text(votes: tuple[tuple[str, str], ...]) -> str:
 
 def _show_pair(project: Project, row: pd.Series) -> None:
     with reading(project.engine) as session:
-        texts = _texts(session, int(row["item_id"]))
+        item = session.get_one(Item, int(row["item_id"]))
+        prompt, response_a, response_b = item.prompt_json, item.response_a, item.response_b
     st.subheader(f"Pair {plain(str(row['pair_id']))}")
     people = ", ".join(f"**{plain(name)}** says {label}" for name, label in row["votes"])
     sure = "" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.0%})"
     st.markdown(f"The AI says **{row['ai']}**{sure}. {people}.")
-    with st.container(border=True, height=min(_BOX_HEIGHT, 220)):
-        for turn in texts.prompt:
-            st.caption(turn["role"])
-            st.html(turn["html"])
-    left, right = st.columns(2)
-    for column, name, body in (
-        (left, "A", texts.response_a),
-        (right, "B", texts.response_b),
-    ):
-        with column, st.container(border=True, height=_BOX_HEIGHT):
-            st.caption(f"Response {name}")
-            st.html(body)
+    show_pair(prompt, ("Response A", response_a), ("Response B", response_b))
     judgments = _judgments(project, str(row["pair_id"]))
     if judgments:
         st.markdown("**What the judges said**")
@@ -135,19 +122,6 @@ def _show_pair(project: Project, row: pd.Series) -> None:
             st.text(judgment.rationale or judgment.raw or "No rationale was given.")
     for name, comment in row["comments"]:
         st.text(f"{name}: {comment}")
-
-
-class _Texts:
-    """A pair's texts as safe HTML."""
-
-    def __init__(self, item: Item) -> None:
-        self.prompt = prompt_html(item.prompt_json)
-        self.response_a = render_markdown(item.response_a)
-        self.response_b = render_markdown(item.response_b)
-
-
-def _texts(session: Session, item_id: int) -> _Texts:
-    return _Texts(session.get_one(Item, item_id))
 
 
 def _judgments(project: Project, pair_id: str) -> tuple[Judgment, ...]:
