@@ -146,8 +146,8 @@ def _load(facts: Facts) -> str:
     code = f"```python\nfrom datasets import load_dataset\n\ndata = {call}\n```"
     if facts["options"]["shape"] == "pairs":
         code += (
-            "\n\nIts own reader is `workbench import`. `datasets` takes each column's type from the "
-            "first 10 MB, so a larger file of nested and missing values may not load there."
+            "\n\nIts own reader is `workbench import`. `datasets` takes each column's type from "
+            "the first 10 MB, so a larger file of nested and missing values may not load there."
         )
     return code
 

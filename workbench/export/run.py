@@ -1,8 +1,9 @@
 """One export from start to end: gather, curate, write, say what became of every pair."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,16 @@ def run_export(project: Project, options: ExportOptions, on_pair: OnPair | None 
         staging.write(target.audit.name, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         staging.write(target.card.name, data_card(facts))
         staging.publish(moves)
-    return replace(done, files=tuple(str(path) for path in moves.values()))
+    return replace(done, files=tuple(_files(moves.values())))
+
+
+def _files(targets: Iterable[Path]) -> Iterator[str]:
+    """Every file that was written; the data first, the card last."""
+    for target in targets:
+        if target.is_dir():
+            yield from _files(sorted(target.iterdir()))
+        else:
+            yield str(target)
 
 
 def _curated_rows(

@@ -118,7 +118,7 @@ def test_how_to_load_is_true(audited: Any, name: str, tmp_path: Path) -> None:
     project, _ = audited
     card, facts = cards(project, name)
     code = card.split("```python\n")[1].split("```")[0]
-    folder = Path(facts["files"][0]).parent if facts["files"] else project.dir / "exports"
+    folder = project.dir / "exports"
     assert data_card(facts) == card
     import datasets
 

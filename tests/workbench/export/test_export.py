@@ -33,12 +33,6 @@ def export(project: Project, name: str, **given: Any) -> tuple[Export, list[dict
 
 def rows_of(done: Export) -> list[dict[str, Any]]:
     first = Path(done.files[0])
-    if first.is_dir():
-        return [
-            row
-            for path in sorted(first.glob("*.parquet"))
-            for row in pq.read_table(path).to_pylist()
-        ]
     if first.suffix == ".parquet":
         return pq.read_table(first).to_pylist()
     return [json.loads(line) for line in first.read_text(encoding="utf-8").split("\n") if line]
@@ -301,7 +295,10 @@ def test_a_folder_of_ours_is_replaced_with_force_and_other_files_in_it_stay(
 ) -> None:
     project, _ = audited
     folder = tmp_path / "set"
-    export(project, "hf-folder", out=folder, test_share=0.3)
+    done, _ = export(project, "hf-folder", out=folder, test_share=0.3)
+    assert [str(Path(path).relative_to(folder)) for path in done.files] == [
+        *("data/test-00000.parquet", "data/train-00000.parquet", "audit.json", "README.md"),
+    ]
     (folder / "LICENSE").write_text("mine")
     with pytest.raises(BadInput, match="is already there"):
         export(project, "hf-folder", out=folder)

@@ -67,7 +67,7 @@ def test_datasets_loads_the_folder_with_its_splits_from_the_card(
     from datasets import load_dataset
 
     project, _ = audited
-    folder = export(project, "hf-folder", test_share=0.3).parent
+    folder = export(project, "hf-folder", test_share=0.3).parents[1]
     data = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert set(data) == {"train", "test"}
     assert data["train"].num_rows + data["test"].num_rows == 55
