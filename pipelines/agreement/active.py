@@ -52,7 +52,7 @@ class StageFit:
 
     def chance(self, score: FloatArray) -> FloatArray:
         """Chance of agreement at each score, kept off 0 and 1."""
-        return np.clip(expit(self.intercept + self.slope * score), 1e-3, 1.0 - 1e-3)
+        return chance_of_agreement(self.intercept + self.slope * score)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,17 @@ def fit_stage(
     n_tie = int(np.sum(codes == HUMAN_TIE))
     n_read = int(np.sum(codes != UNANSWERED))
     intercept, slope = ridge_platt(groups.score, wins, losses)
-    return StageFit(intercept, slope, n_tie / (n_read + 2.0), n_read)
+    return StageFit(intercept, slope, float(share_of_ties(n_tie, n_read)), n_read)
+
+
+def chance_of_agreement(linear: FloatArray) -> FloatArray:
+    """The logistic of the fit, kept off 0 and 1: no group is ever taken for certain."""
+    return np.asarray(np.clip(expit(linear), 1e-3, 1.0 - 1e-3))
+
+
+def share_of_ties(n_tie: npt.ArrayLike, n_labels: int) -> FloatArray:
+    """The expected share of ties among further labels, drawn towards none while there are few."""
+    return np.asarray(n_tie) / (n_labels + 2.0)
 
 
 def ridge_platt(score: FloatArray, wins: IntArray, losses: IntArray) -> tuple[float, float]:

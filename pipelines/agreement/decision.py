@@ -16,6 +16,8 @@ Ties = Literal["decisive", "strict"]
 Decision = Literal["TRUST", "WARN", "BETWEEN", "UNDECIDED"]
 TestName = Literal["trust", "warn", "above_low", "below_high"]
 
+DECISIONS: tuple[Decision, ...] = ("UNDECIDED", "TRUST", "WARN", "BETWEEN")
+
 # One audited pair: the human agreed, disagreed, called a tie (`decisive` only), or nobody will say.
 AGREE, DISAGREE, HUMAN_TIE, UNANSWERED = 1, 0, 2, -1
 
