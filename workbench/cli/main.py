@@ -5,7 +5,18 @@ import sys
 import typer
 
 from pipelines.errors import WorkbenchError
-from workbench.cli import agreement, annotator, backup, demo, doctor, export, import_, init, serve
+from workbench.cli import (
+    agreement,
+    annotator,
+    audit,
+    backup,
+    demo,
+    doctor,
+    export,
+    import_,
+    init,
+    serve,
+)
 
 app = typer.Typer(
     name="workbench",
@@ -19,6 +30,7 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("import")(import_.import_)
 app.command("agreement")(agreement.agreement)
+app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("serve")(serve.serve)
