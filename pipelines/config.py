@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import BadInput
+from pipelines.judge.spec import JudgeSpec
 
 CONFIG_NAME = "project.toml"
 
@@ -133,6 +134,13 @@ class CurateSection(Section):
     ties: Literal["drop", "keep", "half"] = "drop"
 
 
+class JudgingSection(Section):
+    """`[judging]`: what one run of `workbench judge` may use."""
+
+    budget_usd: Dollars = 10.0
+    max_requests: Count | None = None
+
+
 class RunConfig(Section):
     """The whole run file."""
 
@@ -142,6 +150,16 @@ class RunConfig(Section):
     review: ReviewSection = ReviewSection()
     costs: CostsSection = CostsSection()
     curate: CurateSection = CurateSection()
+    judging: JudgingSection = JudgingSection()
+    judges: tuple[JudgeSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _judges_have_names_of_their_own(self) -> Self:
+        names = [judge.name for judge in self.judges]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two [[judges]] are named "{name}"; rename one')
+        return self
 
 
 def load_config(project_dir: Path) -> RunConfig:
@@ -170,16 +188,20 @@ def load_config(project_dir: Path) -> RunConfig:
 
 def _explain(error: ValidationError) -> str:
     """One sentence about the first thing that is wrong."""
-    first = error.errors(include_url=False)[0]
+    mistakes = error.errors(include_url=False)
+    # A key that is misspelt is also missed: the misspelling is what helps.
+    first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
     keys = [str(step) for step in first["loc"]]
     where = ".".join(keys)
     if first["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])
         near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.0)
         return f'unknown key "{where}"; did you mean "{".".join([*keys[:-1], *near])}"?'
+    if first["type"] == "missing":
+        return f'"{where}" is missing; write it'
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
-        return f"[{where}] {message}"
+        return f"[{where}] {message}" if where else message
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f'"{where}" is {first["input"]!r}; {message}'
 
@@ -187,6 +209,8 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(section: list[str]) -> list[str]:
     model: type[BaseModel] = RunConfig
     for name in section:
+        if name.isdigit():  # a place in [[judges]]
+            continue
         inner: Any = model.model_fields[name].annotation
-        model = inner
+        model = JudgeSpec if name == "judges" else inner
     return list(model.model_fields)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.config import RunConfig, load_config
 from pipelines.errors import BadInput
+from pipelines.judge.spec import JudgeSpec
 from workbench.project import Project
 
 
@@ -46,6 +47,8 @@ def _keys(model: type[BaseModel]) -> set[str]:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             found |= _keys(inner)
+        elif name == "judges":
+            found |= _keys(JudgeSpec)
         else:
             found.add(name)
     return found
@@ -57,8 +60,14 @@ def test_the_template_names_every_key_with_its_default_and_a_comment():
     lines = [line for line in text.splitlines() if re.match(r"(# )?\w+ = ", line)]
     assert {line.removeprefix("# ").split(" ")[0] for line in lines} == _keys(RunConfig)
     # A key that stands commented out parses once the mark is taken away.
-    uncommented = re.sub(r"(?m)^# (\w+ = )", r"\1", text)
-    assert RunConfig.model_validate(tomllib.loads(uncommented)).audit.n_pairs == 300
+    uncommented = re.sub(r"(?m)^# (\w+ = |\[\[?[a-z.]+\])", r"\1", text)
+    config = RunConfig.model_validate(tomllib.loads(uncommented))
+    assert config.audit.n_pairs == 300
+    (shown,) = config.judges
+    bare = JudgeSpec(name=shown.name, model=shown.model)
+    for key, value in shown:
+        if value != getattr(bare, key):  # an example for what has no default, or an empty one
+            assert getattr(bare, key) in (None, ""), key
 
 
 def test_the_database_is_a_file_of_the_folder_or_a_url(tmp_path, monkeypatch):
