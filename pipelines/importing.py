@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from pipelines.config import RunConfig
 from pipelines.errors import BadInput
 from pipelines.formats.containers import OnBytes
 from pipelines.formats.ids import Register
 from pipelines.formats.options import ReadOptions
-from pipelines.formats.reading import file_format, read_rows
+from pipelines.formats.reading import Row, file_format, read_rows
 from pipelines.formats.rejects import Reject
 from pipelines.intake import Intake
 from pipelines.provenance import git_revision, program_version
@@ -90,14 +91,7 @@ def import_file(
                 n_pairs=len(store),
             )
         with Intake(store, path.name) as intake:
-            register = Register()
-            for pair_id, row, text in store.iter_identities():
-                register.remember(pair_id, row, text)
-            for item in read_rows(path, name, options, on_bytes):
-                if isinstance(item, Reject):
-                    intake.reject(item)
-                else:
-                    intake.admit(item.line, register.admit(item.pair))
+            _take_rows(intake, store, read_rows(path, name, options, on_bytes))
             parts = intake.finish()
             counts = intake.counts()
             refused = strict and bool(counts.rejected)
@@ -135,25 +129,50 @@ def import_file(
     )
 
 
+def _take_rows(intake: Intake, store: PairStore, rows: Iterator[Row | Reject]) -> None:
+    """Every row of the file, seen beside what the store holds already."""
+    register = Register()
+    for pair_id, row_hash, text in store.iter_identities():
+        register.remember(pair_id, row_hash, text)
+    for row in rows:
+        if isinstance(row, Reject):
+            intake.reject(row)
+        else:
+            intake.admit(row.line, register.admit(row.pair))
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One import at a time. The system frees the lock of a killed process by itself."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise BadInput(
-                f"{folder}: another import is running (process {file.read().strip() or 'unknown'});"
-                " wait until it is done"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-        file.truncate(0)
+    """One import at a time. The system frees the lock of a killed process by itself.
+
+    A disk that is full or read-only is told as such; what was written is removed by then.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a+", encoding="utf-8") as file, _sole(file, folder):
+            yield
+    except OSError as error:
+        raise BadInput(
+            f"{folder}: cannot be written ({error.strerror or error}); nothing was imported"
+        ) from error
+
+
+@contextmanager
+def _sole(file: IO[str], folder: Path) -> Iterator[None]:
+    """The lock is this process's until the block ends; its file says whose it is."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise BadInput(
+            f"{folder}: another import is running (process {file.read().strip() or 'unknown'});"
+            " wait until it is done"
+        ) from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    yield
+    file.truncate(0)
 
 
 def _remove_orphans(store: PairStore) -> None:

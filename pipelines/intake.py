@@ -123,6 +123,8 @@ class Intake:
             self.reject(Reject(line, admission.reason, admission.detail))
         elif admission.standing is Standing.KNOWN:
             self._tally["known"] += 1
+        elif admission.standing is Standing.REPEATED:
+            self._tally["repeated"] += 1
         else:
             self._count(admission.pair, admission.duplicate)
             self._buffer.add(admission)
@@ -149,6 +151,7 @@ class Intake:
         return Counts(
             taken=self._tally["taken"],
             known=self._tally["known"],
+            repeated=self._tally["repeated"],
             rejected=dict(self._rejected.most_common()),
             identical=self._tally["identical"],
             empty=self._tally["empty"],

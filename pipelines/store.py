@@ -50,6 +50,7 @@ class Counts(Entry):
 
     taken: int = 0
     known: int = 0  # already in the project
+    repeated: int = 0  # the same row under the same id, again in this file
     rejected: dict[str, int] = {}
     identical: int = 0
     empty: int = 0
@@ -187,7 +188,9 @@ class PairStore:
         found = np.full(len(column), None, dtype=object)
         # JSON is parsed only where the key can be.
         for row in np.flatnonzero(
-            _numpy(pc.fill_null(pc.match_substring(column, json.dumps(key)), False))
+            _numpy(
+                pc.fill_null(pc.match_substring(column, json.dumps(key, ensure_ascii=False)), False)
+            )
         ):
             found[row] = json.loads(column[int(row)].as_py()).get(key)
         return found

@@ -28,6 +28,7 @@ _SPACE = b" \t\r\n"
 _CHUNK = 1 << 20
 _PARQUET_BATCH_ROWS = 512
 _REPORT_EVERY_ROWS = 200
+_INDEX = "__index_level_"  # a column that pandas adds, and nobody's data
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,10 @@ def _parquet_rows(source: Source, on_bytes: OnBytes | None) -> Iterator[tuple[in
     try:
         with pq.ParquetFile(source.path, buffer_size=_CHUNK, pre_buffer=False) as file:
             number = 0
-            for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS, use_threads=False):
+            names = [name for name in file.schema_arrow.names if not name.startswith(_INDEX)]
+            for batch in file.iter_batches(
+                batch_size=_PARQUET_BATCH_ROWS, columns=names, use_threads=False
+            ):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row

@@ -68,11 +68,12 @@ class Standing(Enum):
 
     NEW = "new"
     KNOWN = "known"  # the same row, under the same id, came with an earlier file
+    REPEATED = "repeated"  # ... stood further up in this file
     REFUSED = "refused"
 
 
 class Admission(NamedTuple):
-    """The verdict on one row. `pair` has its id; `reason` and `detail` only when refused."""
+    """The verdict on one row. `pair` has its id; `reason` says why it is refused or repeated."""
 
     standing: Standing
     pair: PreferencePair
@@ -113,7 +114,7 @@ class Register:
                 return Admission(Standing.REFUSED, pair, hashes, False, DUPLICATE_ID, detail)
             if held & _FROM_FILE:
                 detail = f'id "{pair.id}" stood before with the same content'
-                return Admission(Standing.REFUSED, pair, hashes, True, REPEATED_ROW, detail)
+                return Admission(Standing.REPEATED, pair, hashes, True, REPEATED_ROW, detail)
             self._rows.set(key, row)
             return Admission(Standing.KNOWN, pair, hashes, False)
         self._rows.set(key, row)

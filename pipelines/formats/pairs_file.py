@@ -16,6 +16,8 @@ from pipelines.formats.rejects import (
 )
 from pipelines.records import PreferencePair
 
+_TEXTS = ("prompt", "response_a", "response_b")
+
 
 def parse_pair(raw: RawRow) -> PreferencePair:
     """One row as a pair, its id as given.
@@ -42,17 +44,19 @@ def parse_json(raw: RawRow) -> dict[str, Any]:
     Raises:
         BadRow: It is not one JSON object, or holds NaN, infinity or half a surrogate pair.
     """
-    if isinstance(raw, dict):
-        return raw
+    row = raw if isinstance(raw, dict) else _parsed(raw)
+    if not isinstance(row, dict):
+        raise BadRow(NOT_AN_OBJECT, "the row is not a JSON object")
+    return row
+
+
+def _parsed(raw: bytes) -> Any:
     try:
-        row = from_json(raw, allow_inf_nan=False)
+        return from_json(raw, allow_inf_nan=False)
     except ValueError as error:
         if _is_json_with_nan(raw):
             raise BadRow(NOT_A_NUMBER, "NaN and infinity are not JSON") from error
         raise BadRow(*reason_of_broken_json(str(error), raw)) from error
-    if not isinstance(row, dict):
-        raise BadRow(NOT_AN_OBJECT, "the row is not a JSON object")
-    return row
 
 
 def _is_json_with_nan(raw: bytes) -> bool:
@@ -64,8 +68,18 @@ def _is_json_with_nan(raw: bytes) -> bool:
 
 
 def _without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row has every column of the file; a null there is a key that is absent."""
-    row = {key: value for key, value in row.items() if value is not None}
+    """A table has every column in every row: null, or an empty CSV cell, is a key that is absent.
+
+    Nested fields may be JSON texts, as they are in a CSV.
+    """
+    row = {
+        key: value
+        for key, value in row.items()
+        if value is not None and (value != "" or key in _TEXTS)
+    }
+    for key in ("ai", "human"):
+        if isinstance(row.get(key), str):
+            row[key] = _parsed(row[key].encode())
     meta = row.get("meta")
     if isinstance(meta, str):
         row["meta"] = parse_json(meta.encode("utf-8", "surrogatepass"))

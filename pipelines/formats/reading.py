@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipelines.errors import BadInput
 from pipelines.formats.containers import OnBytes, RawRow, iter_rows, open_source
 from pipelines.formats.detect import FORMATS, Format, detect_format
-from pipelines.formats.ids import Register, Standing
+from pipelines.formats.ids import Register
 from pipelines.formats.options import ReadOptions
 from pipelines.formats.pairs_file import parse_json, parse_pair
 from pipelines.formats.preference import hh_pairs, trl_pairs
@@ -61,7 +61,7 @@ def read_pairs(
             yield row
             continue
         admission = register.admit(row.pair)
-        if admission.standing is Standing.REFUSED:
+        if admission.reason:
             yield Reject(row.line, admission.reason, admission.detail)
         else:
             yield admission.pair

@@ -225,3 +225,16 @@ def test_a_killed_import_leaves_the_store_as_it_was(store, tmp_path, where):
         for part in (0, 1)
     }
     assert len(list((store.folder / "rejects").iterdir())) == 1
+
+
+def test_a_row_that_repeats_its_id_and_content_is_taken_once_and_is_no_bad_row(store, tmp_path):
+    row = {**PAIR, "id": "x"}
+    summary = take(store, write(tmp_path / "pairs.jsonl", [row, row, row]), strict=True)
+    assert (summary.counts.taken, summary.counts.repeated) == (1, 2)
+    assert summary.counts.rejected == {}
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "project").write_text("a file, not a folder")
+    with pytest.raises(BadInput, match="cannot be written"):
+        take(PairStore(tmp_path / "project"), write(tmp_path / "pairs.jsonl", [PAIR]))

@@ -131,14 +131,18 @@ def _import_labels(
 
 def _lines(summary: "ImportSummary", said_who: bool) -> list[str]:
     """What a person reads about one file."""
+    from workbench.cli.reading import counted
+
     counts = summary.counts
     head = f"{summary.file} ({summary.format}): "
     if summary.earlier:
         return [head + f"already imported ({counts.taken:,} pairs); nothing changed"]
     verb = "taken" if summary.committed or not counts.taken else "would be taken"
-    lines = [head + f"{counts.taken:,} pairs {verb} in {summary.seconds:.1f} s"]
+    lines = [head + f"{counted(counts.taken, 'pair')} {verb} in {summary.seconds:.1f} s"]
     if counts.known:
         lines.append(f"  known     {counts.known:,} already in the project, unchanged")
+    if counts.repeated:
+        lines.append(f"  repeated  {counts.repeated:,} the same row under the same id; taken once")
     for flag, meaning in _FLAGS.items():
         if number := getattr(counts, flag):
             lines.append(f"  flagged   {number:,} {meaning}; kept")
@@ -156,7 +160,7 @@ def _lines(summary: "ImportSummary", said_who: bool) -> list[str]:
     if counts.rejected:
         n_bad = sum(counts.rejected.values())
         by_reason = ", ".join(f"{number:,} {reason}" for reason, number in counts.rejected.items())
-        lines.append(f"  rejected  {n_bad:,} rows: {by_reason}")
+        lines.append(f"  rejected  {counted(n_bad, 'row')}: {by_reason}")
         lines += [f"            line {bad.line}: {bad.detail}" for bad in summary.first_rejects]
         if summary.rejects_path is not None:
             lines.append(f"            all of them: {summary.rejects_path}")

@@ -229,3 +229,23 @@ def test_a_hub_name_that_cannot_be_one_is_refused():
 def test_real_files_read_whole(shared_data, name):
     path = shared_data / f"{name}.jsonl"
     assert len(pairs_in(path)) == path.read_bytes().count(b"\n")
+
+
+def test_pairs_may_come_as_csv_with_empty_cells_and_json_in_a_cell(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "id,prompt,response_a,response_b,model_a,ai\n"
+        'p1,Why?,So.,,,"[{""judge"": ""j"", ""label"": ""A""}]"\n'
+        "p2,Why?,So.,No.,m,[{]\n"
+    )
+    good, bad = read_pairs(path)
+    assert isinstance(good, PreferencePair)
+    assert (good.response_b, good.model_a, good.ai[0].label) == ("", None, "A")
+    assert isinstance(bad, Reject)
+    assert (bad.line, bad.reason) == (3, "broken JSON")
+
+
+def test_the_index_column_of_pandas_is_nobodys_data(tmp_path):
+    table = pa.Table.from_pylist([{**PAIR, "__index_level_0__": 7}])
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert len(pairs_in(tmp_path / "a.parquet")) == 1

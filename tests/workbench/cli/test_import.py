@@ -49,7 +49,7 @@ def test_a_person_reads_what_was_taken_and_what_comes_next(project, pairs, capsy
     shown = capsys.readouterr().out
     assert "pairs.jsonl (pairs): 2 pairs taken" in shown
     assert "1 repeated" in shown
-    assert '1 rows: 1 unknown key\n            line 3: unknown key "colour"' in shown
+    assert '1 row: 1 unknown key\n            line 3: unknown key "colour"' in shown
     assert f"next: workbench audit draw --project {project}" in shown
     assert workbench("import", pairs, "--project", project) == 0
     assert "already imported (2 pairs); nothing changed" in capsys.readouterr().out
