@@ -55,7 +55,7 @@ class Plan:
     auroc: float | None  # assumed of the judge's confidence; active mode only
     seconds_per_pair: float
     power: float
-    method: str  # "exact", or how many rounds were simulated
+    method: str  # how the figures were made: "exact", or how many rounds were simulated
     rows: tuple[PlanRow, ...]
     warning: str | None
 
@@ -205,10 +205,15 @@ class Planner:
             auroc=self.auroc if self.mode == "active" else None,
             seconds_per_pair=self.seconds_per_pair,
             power=self.power,
-            method="exact" if self.mode == "uniform" else f"{self.n_rounds} simulated rounds",
+            method=self._method(),
             rows=tuple(rows),
             warning=self._warning({row.theta: row for row in rows}),
         )
+
+    def _method(self) -> str:
+        if self.mode == "active":
+            return f"{self.n_rounds} simulated rounds"
+        return "exact" if self.decisive_share == 1.0 else "exact tables of decisive labels"
 
     def _warning(self, known_rows: Mapping[float, PlanRow]) -> str | None:
         """Said where even a clear agreement on either side would mostly stay undecided."""
@@ -220,10 +225,7 @@ class Planner:
         chances = [rows[0].trust, rows[1].warn]
         if min(chances) >= RARELY:
             return None
-        cases = " and ".join(
-            f"{row.right} with probability {chance:.0%} where people agree with {row.theta:.0%}"
-            for row, chance in zip(rows, chances, strict=True)
-        )
+        high, low = rows
         sizes = [row.sample_for_power for row in rows]
         known = [size for size in sizes if size is not None]
         remedy = (
@@ -232,8 +234,10 @@ class Planner:
             else "draw more pairs, or declare lines further from what you expect"
         )
         return (
-            f"{self.n_drawn:,} of {self.n_population:,} pairs will rarely decide: the gate says "
-            f"{cases} of the labels; {remedy}."
+            f"{self.n_drawn:,} of {self.n_population:,} pairs will rarely decide: if people agree "
+            f"with {high.theta:.0%} of the labels the gate says TRUST with probability "
+            f"{high.trust:.0%}, if with {low.theta:.0%} it says WARN with probability "
+            f"{low.warn:.0%}; {remedy}."
         )
 
 

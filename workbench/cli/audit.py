@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from workbench.cli.plan import plan_command
+
 app = typer.Typer(
     no_args_is_help=True,
     help="The human audit: draw pairs for people to label, and certify the AI labels, or refuse.",
@@ -17,6 +19,8 @@ RoundArgument = Annotated[
     str | None, typer.Argument(metavar="[ROUND]", help="Its name; the newest open one if absent.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a program to read.")]
+
+app.command("plan")(plan_command)
 
 
 @app.command("draw")
