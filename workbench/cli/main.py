@@ -15,6 +15,7 @@ from workbench.cli import (
     export,
     import_,
     init,
+    report,
     serve,
 )
 
@@ -33,6 +34,7 @@ app.command("agreement")(agreement.agreement)
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
 app.command("backup")(backup.backup)

@@ -82,9 +82,11 @@ def _summary(facts: Facts) -> str:
 def _kinds(facts: Facts) -> str:
     sources = facts["counts"]["kept_by_source"]
     n = facts["counts"]["n_kept"]
+    simulated = facts["vote_origins"].get("simulated", 0)
+    of_whom = f"; {count(simulated)} of {count(facts['n_votes'])} votes are simulated"
     words = {
         "ai": f"the AI's own label ({_judge(facts)})",
-        "human": "a label by people (the majority of their votes)",
+        "human": f"a label by people (the majority of their votes{of_whom if simulated else ''})",
         "adjudicated": "a label decided by adjudication",
         "none": "no label",
     }

@@ -27,10 +27,7 @@ def audit_section(facts: Facts) -> Iterator[str]:
 def _certificate(certificate: Facts) -> Iterator[str]:
     design = certificate["design"]
     yield f"### Round {certificate['round']}: {certificate['decision']}"
-    yield (
-        f"Audited: {certificate['kind_of_label']} ({design['label']}), drawn {design['mode']} with "
-        f"seed {design['seed']}. {' '.join(certificate['says'])}"
-    )
+    yield " ".join(certificate["says"]) + f" Drawn {design['mode']} with seed {design['seed']}."
     yield table(
         ["stratum", "decision", "agreement of the AI label with one person", "labels", "gate"],
         [_stratum(design, part) for part in certificate["strata"]],
@@ -58,7 +55,7 @@ def _certificate(certificate: Facts) -> Iterator[str]:
 def _stratum(design: Facts, part: Facts) -> list[str]:
     declared = _declared(design, part)
     tests = "; ".join(
-        f"{test['name']}: e = {test['max_e_value']:.3g}"
+        f"{test['name']} {test['max_e_value']:.3g}"
         + (f", crossed at label {test['crossed_at']}" if test["crossed_at"] else "")
         for test in part["tests"]
     )
@@ -72,7 +69,8 @@ def _stratum(design: Facts, part: Facts) -> list[str]:
         part["decision"],
         estimate(part["agreement"]),
         labels,
-        f"{lines}, alpha {part['alpha']:g}, ties {gate['ties']}; {tests or 'no test read'}",
+        f"{lines}, alpha {part['alpha']:g}, ties {gate['ties']}; largest e-value by test: "
+        f"{tests or 'none read'}",
     ]
 
 

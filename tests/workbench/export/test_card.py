@@ -38,7 +38,8 @@ def test_the_card_holds_the_certificate_with_intervals_gate_seed_and_hashes(audi
     assert "labels" not in certificate["strata"][0]
     (main,) = certificate["strata"]
     assert f"### Round first: {certificate['decision']}" in card
-    assert "the judge's own labels (sol), drawn uniform with seed 0" in card
+    assert "It speaks of the judge's own labels: those of sol." in card
+    assert "Drawn uniform with seed 0." in card
     assert estimate(main["agreement"]) in card
     assert "TRUST above 0.8, WARN below 0.75, alpha 0.05, ties decisive" in card
     for value in (certificate["design_hash"], main["pairs_hash"], main["labels_hash"]):
@@ -62,6 +63,7 @@ def test_simulated_votes_are_called_simulated(project: Project, draw: Any) -> No
     audit.vote(audit.pair_ids()[0], "robot", "A", origin="simulated")
     card, _ = cards(project)
     assert "1 of the 1 votes are simulated" in card
+    assert "a label by people (the majority of their votes; 1 of 1 votes are simulated)" in card
 
 
 def test_a_round_that_audits_another_label_certifies_nothing_here(
