@@ -123,14 +123,15 @@ def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
     start = time.monotonic()
 
     def on_pair(n_done: int, n_all: int) -> None:
-        if time.monotonic() - start > _PATIENCE_S:
+        if not bar.live.is_started and time.monotonic() - start > _PATIENCE_S:
             bar.start()
         bar.update(task, completed=n_done, total=n_all)
 
     try:
         yield on_pair
     finally:
-        bar.stop()
+        if bar.live.is_started:  # a bar that never started would still end with an empty line
+            bar.stop()
 
 
 def _lines(done: "Export") -> list[str]:

@@ -13,11 +13,13 @@ from workbench.project import Project
 
 def workbench(*arguments: object) -> int:
     """Run the command line in this process; the exit code."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
-        main()
-        sys.exit(0)
-    code = stopped.value.code or 0
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code or 0
     assert isinstance(code, int)
     return code
 
