@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A timing never decides a test, and a run can be repeated: no deadline, no random seed.
+settings.register_profile("workbench", deadline=None, derandomize=True)
+settings.load_profile("workbench")
 
 REPOSITORY = Path(__file__).parents[1]
 
