@@ -47,8 +47,8 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
         x=t, y=list(path.estimate), line={"color": BLUE, "width": 2}, name="agreement"
     )
     for line, name, colour, place in (
-        (gate.trust_above, "TRUST above", GREEN, "top right"),
-        (gate.warn_below, "WARN below", RED, "bottom right"),
+        (gate.trust_above, "TRUST above", GREEN, "top left"),
+        (gate.warn_below, "WARN below", RED, "bottom left"),
     ):
         figure.add_hline(
             y=line,
