@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from pipelines.agreement.active import stage_sizes
@@ -82,25 +83,30 @@ def plan_round(project: Project, options: DrawOptions) -> Plan:
     if not strata[0].n_population:
         reasons = ", ".join(f"{n} {why}" for why, n in strata[0].excluded.items())
         raise BadInput(f"no pair has a label of {label!r} to audit ({reasons or 'no pairs'})")
-    design = RoundDesign(
-        name=name,
-        label=label,
-        seed=options.seed,
-        mode=options.mode,
-        n_imported=n_imported,
-        strata=tuple(strata),
-        safety=options.safety_rule,
-        overlap=options.overlap,
-        slices=options.slices,
-        edge_cases=options.edge_cases,
-        without_rounds=options.without_rounds,
-        lease_minutes=options.lease_minutes,
-        seconds_per_pair=options.seconds_per_pair,
-        criteria=options.criteria,
-        error_tags=options.error_tags,
-        guidelines=options.guidelines,
-        guidelines_hash=text_hash(options.guidelines),
-    )
+    try:
+        design = RoundDesign(
+            name=name,
+            label=label,
+            seed=options.seed,
+            mode=options.mode,
+            n_imported=n_imported,
+            strata=tuple(strata),
+            safety=options.safety_rule,
+            overlap=options.overlap,
+            slices=options.slices,
+            edge_cases=options.edge_cases,
+            without_rounds=options.without_rounds,
+            lease_minutes=options.lease_minutes,
+            seconds_per_pair=options.seconds_per_pair,
+            criteria=options.criteria,
+            error_tags=options.error_tags,
+            guidelines=options.guidelines,
+            guidelines_hash=text_hash(options.guidelines),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise BadInput(f"{where} {first['input']!r}: {first['msg'].lower()}") from error
     return Plan(design, population, values)
 
 

@@ -55,7 +55,7 @@ def _gate(part: StratumDesign) -> str:
 def drawn_line(drawn: Drawn, project: Path) -> str:
     """What was queued, and the next command."""
     counts = ", ".join(f"{n:,} {name}" for name, n in drawn.n_new.items())
-    where = "" if project == Path(".") else f" {project}"
+    where = "" if project == Path(".") else f" --project {project}"
     return f"queued in round {drawn.design.name}: {counts} pairs; next: workbench serve{where}"
 
 

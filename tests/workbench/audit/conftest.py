@@ -20,3 +20,15 @@ def engine(database_url: str) -> Iterator[Engine]:
     upgrade(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _close_projects() -> Iterator[None]:
+    """Close the databases of the projects that a test made, or Python warns about each."""
+    yield
+    from round_world import OPENED
+
+    while OPENED:
+        project = OPENED.pop()
+        if "engine" in vars(project):  # opened at all
+            project.engine.dispose()
