@@ -10,6 +10,7 @@ from workbench.app import charts
 from workbench.app.findings import Findings, agreement_of, confusion, find, round_names
 from workbench.app.views.judge_errors import show_judge_errors
 from workbench.app.words import DECISION_WORDS, download, estimates_table, interval_words, plain
+from workbench.audit.certificate import fixed_sample
 from workbench.audit.certificate_file import Interval
 from workbench.audit.reading import StratumReading
 from workbench.audit.reviewed import label_codes
@@ -48,6 +49,7 @@ def render(project: Project) -> None:
     _show_confusion(findings)
     show_judge_errors(project, findings, main)
     _show_people(findings)
+    _show_cost(project, findings)
 
 
 def _show_gate(findings: Findings, part: StratumReading) -> None:
@@ -181,6 +183,31 @@ def _show_people(findings: Findings) -> None:
         [(entry.annotator, _estimate(entry.agreement)) for entry in entries], "annotator"
     )
     download(table, "agreement-by-annotator.csv", "csv-people")
+
+
+def _show_cost(project: Project, findings: Findings) -> None:
+    st.header("Cost, and labels saved")
+    timed = findings.items["seconds"].dropna()
+    costs = project.config.costs
+    if timed.empty:
+        spent = "No vote was timed yet."
+    else:
+        hours = float(timed.sum()) / 3600.0
+        spent = (
+            f"{hours:.1f} hours on {len(timed):,} timed labels ({timed.median():.0f} seconds on the "
+            f"median pair), {hours * costs.usd_per_hour:,.0f} USD at {costs.usd_per_hour:g} USD an "
+            "hour."
+        )
+    api = ""
+    if costs.api_usd_per_1000 is not None:
+        n_verdicts = sum(part.n_verdicts for part in project.store.manifest().parts)
+        api = f" The judges' {n_verdicts:,} verdicts: "
+        api += f"{n_verdicts / 1000 * costs.api_usd_per_1000:,.2f} USD."
+    st.write(spent + api)
+    for part in findings.reading.strata:
+        fixed = fixed_sample(part)
+        if fixed is not None:
+            st.caption(f"{_STRATUM_WORDS[part.design.name]}: {fixed.sentence}")
 
 
 def _estimate(value: Interval | None) -> Estimate | None:
