@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -296,6 +297,34 @@ def press(
         ahead = started + (k + 1) / per_second - time.monotonic()
         if ahead > 0:
             time.sleep(ahead)
+
+
+AXE = "axe-core@4.14.1"
+
+
+def axe_script() -> str | None:
+    """The source of axe-core, fetched with npm into the temporary folder; None without npm."""
+    folder = Path(tempfile.gettempdir()) / f"workbench-{AXE.replace('@', '-')}"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        if shutil.which("npm") is None:
+            return None
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, AXE]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+    return script.read_text(encoding="utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe finds wrong on the page as it stands: impact, rule, and the first elements."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    return [
+        f"{one['impact']}: {one['id']} ({one['help']}): "
+        + "; ".join(str(node["target"]) for node in one["nodes"][:3])
+        for one in found
+    ]
 
 
 # --- what was stored ------------------------------------------------------------------------------

@@ -44,3 +44,14 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser = review_lab.launch(playwright)
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core; without npm the tests skip, in CI they fail."""
+    source = review_lab.axe_script()
+    if source is None:
+        if os.environ.get("CI"):
+            pytest.fail("axe-core could not be fetched: npm must be there and reach its registry")
+        pytest.skip("axe-core could not be fetched with npm")
+    return source

@@ -65,6 +65,12 @@ class Mount {
 
   key(event) {
     const { view } = this;
+    if (event.key === "Escape" && view.panels.isOpen) {
+      // At once: the browser closes a dialog a little later, and the next key would still find it.
+      view.panels.close();
+      claim(event);
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event)) return;
     const key = keyName(event);
     if (view.panels.isOpen) {

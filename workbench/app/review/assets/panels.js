@@ -30,16 +30,13 @@ export class Panels {
     const title = make("h2", { id: "rv-dialog-title", textContent: content.title });
     const dialog = make("dialog", { className: `rv-dialog rv-dialog-${name}` }, make("header", {}, title, close), ...content.parts);
     dialog.setAttribute("aria-labelledby", "rv-dialog-title");
-    close.onclick = () => dialog.close();
+    close.onclick = () => this.close();
     dialog.addEventListener("click", (event) => {
-      if (event.target === dialog) dialog.close(); // beside the box
+      if (event.target === dialog) this.close(); // beside the box
     });
-    dialog.addEventListener("close", () => {
-      content.done?.();
-      dialog.remove();
-      this.dialog = null;
-      this.view.refresh();
-    });
+    // Closed by the browser itself; the event of an earlier dialog may come late.
+    dialog.addEventListener("close", () => this.dialog === dialog && this.close());
+    this.done = content.done;
     this.view.root.append(dialog);
     this.dialog = dialog;
     this.name = name;
@@ -50,7 +47,13 @@ export class Panels {
   }
 
   close() {
-    this.dialog?.close();
+    const { dialog } = this;
+    if (!dialog) return;
+    this.dialog = null;
+    this.done?.();
+    dialog.close(); // gives the focus back to where it was
+    dialog.remove();
+    this.view.refresh();
   }
 
   /** A key while a dialog is open; true if it meant something here. */

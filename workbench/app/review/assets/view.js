@@ -49,6 +49,10 @@ export class View {
     return this.find(`[data-body="${name}"]`);
   }
 
+  tool(name) {
+    return this.find(`.rv-tool[data-act="${name}"]`);
+  }
+
   // --- showing ---
 
   /** Whether the practice set is still to be done: only by who has not voted in this round yet. */
@@ -150,8 +154,8 @@ export class View {
     }
     for (const button of this.root.querySelectorAll(".rv-choice")) button.disabled = state !== "pair" || Boolean(verdict);
     const blocked = state !== "pair" || this.practising;
-    for (const name of ["note", "skip"]) this.find(`[data-act="${name}"]`).disabled = blocked;
-    this.find('[data-act="undo"]').disabled = session.history.length === 0 || this.practising;
+    for (const name of ["note", "skip"]) this.tool(name).disabled = blocked;
+    this.tool("undo").disabled = session.history.length === 0 || this.practising;
     this.details.visible(this.settings.details && state === "pair" && !this.practising);
   }
 
@@ -229,7 +233,7 @@ export class View {
     else if (name === "fold") this.fold();
     else if (name === "undo") this.undo();
     else if (name === "next") this.nextPractice();
-    else if (!this.find(`[data-act="${name}"]`)?.disabled) this.panels.open(name);
+    else if (!this.tool(name)?.disabled) this.panels.open(name);
   }
 
   choose(label, time) {
@@ -238,7 +242,7 @@ export class View {
     if (this.practising) {
       this.practice.vote(label);
       this.refresh();
-      this.find('[data-act="next"]').focus();
+      this.tool("next").focus();
     } else {
       this.session.vote(label);
     }
@@ -340,7 +344,7 @@ export class View {
   }
 
   pressed(name, on) {
-    this.find(`[data-act="${name}"]`).setAttribute("aria-pressed", String(on));
+    this.tool(name).setAttribute("aria-pressed", String(on));
     if (name === "expand") this.root.classList.toggle("rv-expanded", on);
   }
 
