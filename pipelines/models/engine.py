@@ -4,7 +4,7 @@ Nothing here says how a judge asks its question (`pipelines.judge.modes`) or whe
 (`pipelines.models.endpoint`, `pipelines.models.local`).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -74,13 +74,17 @@ class Engine(Protocol):
         """How many requests it can make use of at once; more than that is never held."""
         ...
 
-    def ask(self, requests: AsyncIterator[tuple[Key, Request]]) -> AsyncIterator[tuple[Key, Reply]]:
+    def ask(
+        self, requests: AsyncIterator[tuple[Key, Request]]
+    ) -> AsyncGenerator[tuple[Key, Reply], None]:
         """One reply for each request, in any order, each under the key of its request.
 
         The source may wait for replies before it says what to ask next (a rationale comes before
         the question about it), so an engine answers what it holds even while it waits for more.
-        When the source ends, the engine answers what it still holds and ends. Closing the returned
-        iterator drops what is in flight and frees what the call held.
+        When the source ends, the engine answers what it still holds and ends. A request counts
+        against the window until the next reply is taken, so that what was taken is safe (in a log)
+        before another goes out. Closing the generator drops what is in flight and frees what it
+        held. (Written with `yield`, it is an `async def`.)
 
         Raises:
             BadInput: The engine cannot be used as it is set (no key, no such model).
