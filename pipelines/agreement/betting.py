@@ -96,11 +96,12 @@ def bet_factors(x: FloatArray, null_sum: FloatArray, left: IntArray, gap: FloatA
         gap: What each alternative sums to beyond the null, over the whole population; all four
             broadcast together.
 
-    A bet never exceeds what it can pay: delta <= 1 - m. Where the null leaves no room (m <= 0: the
-    next agreement rules it out) no bet is made; where it is certain (m >= 1) no evidence remains.
+    A bet never exceeds what it can pay: delta <= 1 - m. At m = 0 an agreement rules the null out
+    (the caller sees that by its exact sums), so only the factor of a disagreement, 1 - delta,
+    matters. Below 0 the null is ruled out already; from 1 on it is certain: no evidence remains.
     """
     mean = null_sum / left
-    m = np.where((mean > 0.0) & (mean < 1.0), mean, 0.5)
-    delta = np.where(mean > 0.0, np.minimum(gap / left, 1.0 - m), 0.0)
+    m = np.where(mean < 1.0, np.maximum(mean, 1e-12), 0.5)
+    delta = np.where(mean >= 0.0, np.minimum(gap / left, 1.0 - m), 0.0)
     factor = 1.0 + delta * ((x - m) / (m * (1.0 - m)))
     return np.asarray(np.where(mean >= 1.0, 0.0, np.maximum(factor, 0.0)))
