@@ -280,7 +280,7 @@ def _human(evidence: Evidence) -> tuple[IntArray, FloatArray, IntArray, IntArray
     """The human label by precedence, its soft form, the labels behind it, the pair's source."""
     in_round = evidence.round_votes.sum(axis=1) > 0
     votes = np.where(in_round[:, None], evidence.round_votes, evidence.imported_votes)
-    label, n_votes = majority(votes), votes.sum(axis=1)
+    label, n_votes = majority(votes), votes.sum(axis=1, dtype=np.int32)
     with np.errstate(invalid="ignore"):  # 0/0 where nobody voted is NaN, as it should be
         share = (votes[:, A] + 0.5 * votes[:, TIE]) / n_votes
     settled = evidence.adjudicated != NONE

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.agreement.annotations import LABEL_NAMES, NONE, Annotations, IntArray
 from pipelines.agreement.reference import votes_of
@@ -64,6 +65,7 @@ def gather(project: Project, round_name: str | None, label: str | None) -> Mater
         BadInput: No pairs, no such round, or several judges and none named.
     """
     annotations = project.store.annotations()
+    pa.default_memory_pool().release_unused()  # Arrow keeps what reading a million rows took
     n = annotations.n_pairs
     if n == 0:
         raise BadInput(f"{project.dir}: no pairs yet; `workbench import FILE` brings some")

@@ -75,7 +75,7 @@ def prompt_forms(store: PairStore, wanted: npt.NDArray[np.bool_]) -> PromptForms
     n_messages = n_conversations = first = 0
     for part in store.manifest().parts:
         with pq.ParquetFile(store.part_path("pairs", part.number)) as file:
-            for batch in file.iter_batches(1 << 14, columns=["prompt", "turns"]):
+            for batch in file.iter_batches(BATCH_ROWS, columns=["prompt", "turns"]):
                 here = wanted[first : first + len(batch)]
                 # The stored prompt is JSON: a text starts with a quote, messages with a bracket.
                 listed = pc.starts_with(batch.column("prompt"), "[").to_numpy(zero_copy_only=False)

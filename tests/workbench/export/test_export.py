@@ -11,6 +11,7 @@ import pytest
 from pipelines.config import CurateSection
 from pipelines.errors import BadInput
 from pipelines.formats.reading import read_pairs
+from pipelines.importing import import_file
 from pipelines.records import PreferencePair
 from workbench.export.options import ExportOptions, policy_of
 from workbench.export.run import Export, run_export
@@ -369,3 +370,28 @@ def test_pairs_with_human_labels_alone_need_no_judge(
     done, found = export(new_project(tmp_path / "people", rows), "trl")
     assert done.label is None
     assert {(row["judge"], row["label_source"]) for row in found} == {("", "human")}
+
+
+def test_real_pairs_leave_with_the_published_majority(shared_data: Path, tmp_path: Path) -> None:
+    expected = json.loads((shared_data / "expected.json").read_text())["pandalm"]
+    project = Project.create(tmp_path / "real")
+    import_file(project.store, shared_data / "pandalm.jsonl", project.config)
+    done, rows = export(project, "jsonl", label="gpt-3.5-turbo", ties="keep")
+    assert done.counts.kept_by_label == expected["majority_published"]
+    assert done.counts.steps[1].notes["with a human and an AI label"] == 999 - 25
+    # Without people, the judge's own labels leave, and its failures are counted.
+    by_ai = [
+        json.loads(line)
+        for line in (shared_data / "pandalm.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+    ]
+    for row in by_ai:
+        row["human"] = []
+    alone = Project.create(tmp_path / "alone")
+    source = tmp_path / "alone.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in by_ai), encoding="utf-8")
+    import_file(alone.store, source, alone.config)
+    done, rows = export(alone, "trl", label="gpt-3.5-turbo")
+    assert done.counts.steps[0].dropped == {"judge failed": 25}
+    assert {row["label_source"] for row in rows} == {"ai"}
+    assert len(rows) == done.counts.n_kept
