@@ -115,6 +115,16 @@ def n_drawn_by(session: Session, round_id: int, stratum: str, as_of: float | Non
     return int(session.scalars(query).one())
 
 
+def last_event(session: Session, round_id: int) -> float:
+    """When the newest draw, vote, skip or undo of a round was stored, Unix seconds."""
+    stages = select(func.max(DrawStage.created_at)).where(DrawStage.round_id == round_id)
+    times = [session.scalar(stages)]
+    for table in (Vote, Skip):
+        newest = select(func.max(table.created_at), func.max(table.undone_at))
+        times += session.execute(newest.where(table.round_id == round_id)).one()
+    return max((when for when in times if when is not None), default=0.0)
+
+
 def _given_up(session: Session, round_id: int, as_of: float | None) -> set[int]:
     """Items with a skip that every seated person has skipped or already labelled elsewhere.
 
