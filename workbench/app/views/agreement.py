@@ -195,8 +195,8 @@ def _show_cost(project: Project, findings: Findings) -> None:
         hours = float(timed.sum()) / 3600.0
         spent = (
             f"{hours:.1f} hours on {len(timed):,} timed labels ({timed.median():.0f} seconds on "
-            f"the median pair), {hours * costs.usd_per_hour:,.0f} USD at {costs.usd_per_hour:g} USD an "
-            "hour."
+            f"the median pair), {hours * costs.usd_per_hour:,.0f} USD at {costs.usd_per_hour:g} "
+            "USD an hour."
         )
     api = ""
     if costs.api_usd_per_1000 is not None:
