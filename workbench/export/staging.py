@@ -17,6 +17,7 @@ class Staging:
     """
 
     def __init__(self, beside: Path):
+        self.beside = beside
         self.folder = beside.parent / f".{beside.name}.{uuid.uuid4().hex[:8]}.part"
 
     def __enter__(self) -> Self:
@@ -35,6 +36,11 @@ class Staging:
         trace: TracebackType | None,
     ) -> None:
         shutil.rmtree(self.folder)
+        if isinstance(error, OSError):
+            raise BadInput(
+                f"{self.beside}: cannot be written ({error}); free space or choose another place, "
+                "what was there before is untouched"
+            ) from error
 
     def write(self, name: str, text: str) -> None:
         """A small text file."""
@@ -44,6 +50,13 @@ class Staging:
         """Rename files or folders of this folder to their places, in the order given."""
         for staged, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            if staged.is_dir() and target.exists():
-                target.rename(self.folder / f"old-{target.name}")
-            os.replace(staged, target)
+            if not (staged.is_dir() and target.exists()):
+                os.replace(staged, target)
+                continue
+            old = self.folder / f"old-{target.name}"  # a folder cannot replace a full one
+            target.rename(old)
+            try:
+                os.replace(staged, target)
+            except OSError:
+                old.rename(target)
+                raise

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import BadInput
 from workbench.export.columns import columns_of
 from workbench.export.files import SHARD_CHARS, JsonlWriter, ParquetWriter, RowWriter, schema_of
 from workbench.export.options import ExportOptions
@@ -29,11 +28,7 @@ def write_rows(
     n_pairs: int,
     on_pair: OnPair | None = None,
 ) -> dict[str, int]:
-    """Write all rows; returns how many each split got.
-
-    Raises:
-        BadInput: The disk is full or cannot be written.
-    """
+    """Write all rows; returns how many each split got."""
     writers: dict[str, RowWriter] = {}
     n_rows: dict[str, int] = {}
     try:
@@ -48,11 +43,6 @@ def write_rows(
                 on_pair(n_done, n_pairs)
         for writer in writers.values():
             writer.close()
-    except OSError as error:
-        raise BadInput(
-            f"{target.root}: cannot be written ({error.strerror}); free space or choose another "
-            "--out, the old files are untouched"
-        ) from error
     finally:
         for writer in writers.values():
             writer.discard()
