@@ -86,8 +86,12 @@ class JudgeSpec(Part):
     max_tokens: Count | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     samples: Annotated[int, Field(ge=1, le=100)] = 5
-    criteria: tuple[Name, ...] = ("helpfulness", "honesty", "harmlessness")
+    # How each sample of self-consistency and each principle is answered.
+    answer: Literal["logprob", "verdict"] = "logprob"
+    rationale: bool = False  # a verdict, rating or principle with its reasons first
+    criteria: tuple[Name, ...] = ()  # of the template; all of them when empty
     scale: Annotated[int, Field(ge=2, le=100)] = 10
+    tie_margin: Annotated[float, Field(ge=0.0)] = 0.0  # ratings at most this far apart are a tie
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
     abstain_below: Unit = 0.7
     medium_from: Unit = 0.5
@@ -100,6 +104,12 @@ class JudgeSpec(Part):
             raise ValueError("orders names one order twice; write each once")
         if self.medium_from >= self.high_from:
             raise ValueError("medium_from is not below high_from; put it below")
+        if self.rationale and self.mode == "logprob":
+            raise ValueError('mode logprob has no rationale; set mode = "cot+logprob"')
+        if self.mode == "self-consistency" and self.temperature == 0.0:
+            raise ValueError(
+                "temperature 0 makes every sample of self-consistency the same; set it above 0"
+            )
         if self.engine == "endpoint":
             if not re.match(r"https?://[^/\s@]+(/\S*)?$", self.base_url):
                 raise ValueError(  # not shown: it may hold a password
@@ -120,7 +130,8 @@ class JudgeSpec(Part):
         """The temperature that is used: 0 for verdicts, 0.3 with a rationale, unless set."""
         if self.temperature is not None:
             return self.temperature
-        return 0.3 if self.mode in ("cot+logprob", "self-consistency") else 0.0
+        reasons = self.rationale or self.mode in ("cot+logprob", "self-consistency")
+        return 0.3 if reasons else 0.0
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """What these tokens cost in dollars; None when the judge has no price."""
