@@ -140,7 +140,7 @@ class ImportEntry(Record):
     file: str
     sha256: str
     slot_rule: str
-    n_counted: int
+    n_counted: int  # first slots it took when it was first read
 
 
 class Certificate(Record):

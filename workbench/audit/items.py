@@ -96,11 +96,14 @@ def insert_items(
     """
     where = (Item.round_id == round_id, Item.stratum == EDGE)
     edges = dict(session.execute(select(Item.pair_id, Item.id).where(*where)).all())
-    for first in range(0, len(batch.rows), CHUNK):
-        rows = batch.rows[first : first + CHUNK]
+    # In store order, because a chunk of neighbours opens few row groups; a random one opens all.
+    places = sorted(range(len(batch.rows)), key=batch.rows.__getitem__)
+    for first in range(0, len(places), CHUNK):
+        chunk = places[first : first + CHUNK]
         new = []
-        for offset, pair in enumerate(project.store.pairs(rows), start=first):
-            item = _item(round_id, pair, population, values, batch, offset)
+        pairs = project.store.pairs([batch.rows[place] for place in chunk])
+        for place, pair in zip(chunk, pairs, strict=True):
+            item = _item(round_id, pair, population, values, batch, place)
             if item["pair_id"] in edges:
                 _move(session, edges[item["pair_id"]], item)
             else:

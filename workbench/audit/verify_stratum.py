@@ -179,7 +179,8 @@ class StratumChecker:
         if hash_pairs(shown) != self.part.pairs_hash:
             yield "the drawn pairs do not have the certificate's hash"
         known = {pair_id: text for pair_id, text, _ in shown}
-        rows = [row for row in self.project.store.rows_of(list(known)).tolist() if row >= 0]
+        found = self.project.store.rows_of(list(known)).tolist()
+        rows = sorted(row for row in found if row >= 0)  # neighbours share a row group
         for first in range(0, len(rows), 2_000):
             for pair in self.project.store.pairs(rows[first : first + 2_000]):
                 text = text_fingerprint(pair.prompt_json(), pair.response_a, pair.response_b)
