@@ -23,8 +23,9 @@ from pipelines.formats.options import ReadOptions
 from pipelines.formats.reading import Row, file_format, read_rows
 from pipelines.formats.rejects import Reject
 from pipelines.intake import Intake
+from pipelines.manifest import Counts, ImportRun
 from pipelines.provenance import git_revision, program_version
-from pipelines.store import Counts, ImportRun, PairStore
+from pipelines.store import PairStore
 from pipelines.tables import TABLES
 
 

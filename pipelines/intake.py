@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from pipelines.formats.fingerprints import is_empty, is_identical
 from pipelines.formats.ids import Admission, Standing
 from pipelines.formats.rejects import Reject
+from pipelines.manifest import Counts, Part
 from pipelines.records import PreferencePair
-from pipelines.store import Counts, PairStore, Part
+from pipelines.store import PairStore
 from pipelines.tables import DICTIONARY_COLUMNS, SCHEMAS, TABLES, PartBuffer
 
 PART_ROWS = 65_536

@@ -2,13 +2,16 @@
 
 `runs/imported/pairs/{pairs,verdicts,labels}-NNNNN.parquet` hold the rows. A part exists when
 `manifest.json` names it: writing the manifest is the one atomic step of an import, so a reader
-never sees half a file, and whatever an interrupted import left behind is invisible.
+never sees half a file, and whatever an interrupted import left behind is invisible. The verdicts of
+the project's own judges lie beside them (`pipelines.judged`), under the same manifest.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +20,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from pipelines.agreement.annotations import Annotations
 from pipelines.errors import BadInput
+from pipelines.judged import put_by_id, put_by_row
+from pipelines.manifest import ImportRun, JudgedFile, Manifest, Part
 from pipelines.preferences.annotations import prompt_codes
-from pipelines.records import PreferencePair
+from pipelines.records import Judgment, PreferencePair
 from pipelines.tables import SCHEMAS, TABLES, pairs_of
 
 _FEATURE_NUMBERS = ("chars_prompt", "chars_a", "chars_b", "turns")
 _FEATURE_FLAGS = ("identical", "empty", "duplicate")
 _FEATURE_NAMES = ("source", "subset", "model_a", "model_b")
-
-
-class Entry(BaseModel):
-    """Base of what a manifest holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Part(Entry):
-    """One finished set of three Parquet files."""
-
-    number: int
-    n_pairs: int
-    n_verdicts: int
-    n_labels: int
-
-
-class Counts(Entry):
-    """What became of the rows of one file. `rejected` is counted by reason."""
-
-    taken: int = 0
-    known: int = 0  # already in the project
-    repeated: int = 0  # the same row under the same id, again in this file
-    rejected: dict[str, int] = {}
-    identical: int = 0
-    empty: int = 0
-    duplicate: int = 0
-    verdicts: dict[str, int] = {}  # by label, "failed" for failures
-    labels: dict[str, int] = {}
-
-
-class ImportRun(Entry):
-    """One import: what went in, under which settings, and what came out."""
-
-    file: str
-    sha256: str | None  # of the file; None for a data set of the hub
-    n_bytes: int
-    format: str
-    options: dict[str, Any]
-    config: dict[str, Any]
-    counts: Counts
-    rejects: str | None  # file beside the manifest
-    started_at: float  # Unix seconds
-    seconds: float
-    version: str
-    git_revision: str | None
-
-
-class Manifest(Entry):
-    """The commit point of the store."""
-
-    format_version: int = 1
-    parts: tuple[Part, ...] = ()
-    imports: tuple[ImportRun, ...] = ()
 
 
 class PairStore:
@@ -93,6 +44,7 @@ class PairStore:
     def __init__(self, project_dir: Path):
         self.folder = project_dir / "runs" / "imported"
         self.parts_folder = self.folder / "pairs"
+        self.judged_folder = self.folder / "judged"
         self.manifest_path = self.folder / "manifest.json"
 
     def manifest(self) -> Manifest:
@@ -114,12 +66,20 @@ class PairStore:
     def commit(self, parts: Sequence[Part], run: ImportRun) -> None:
         """Make new parts, complete on disk already, part of the store: the one atomic step."""
         manifest = self.manifest()
-        manifest = manifest.model_copy(
-            update={
-                "parts": (*manifest.parts, *parts),
-                "imports": (*manifest.imports, run),
-            }
+        self._commit(
+            manifest.model_copy(
+                update={
+                    "parts": (*manifest.parts, *parts),
+                    "imports": (*manifest.imports, run),
+                }
+            )
         )
+
+    def commit_judged(self, judged: Sequence[JudgedFile]) -> None:
+        """Make these, complete on disk already, the verdicts of the project's own judges."""
+        self._commit(self.manifest().model_copy(update={"judged": tuple(judged)}))
+
+    def _commit(self, manifest: Manifest) -> None:
         partial = self.manifest_path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
             file.write(manifest.model_dump_json(indent=1))
@@ -139,8 +99,45 @@ class PairStore:
         """Where one of the three files of a part is."""
         return self.parts_folder / f"{table}-{number:05d}.parquet"
 
+    def put_judgments(self, judge: str, judgments: Iterable[tuple[str, Judgment]]) -> int:
+        """Make these all the judgments of one of the project's own judges, in one step.
+
+        Whatever it had before is replaced. Killed on the way, the store is as it was.
+
+        Args:
+            judge: The judge's name; the judgments are kept under it.
+            judgments: The id of a pair and a judgment on it, in any order.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            BadInput: No pair has such an id; imported verdicts have this judge's name; or the disk
+                cannot be written.
+        """
+        return put_by_id(self, judge, judgments)
+
+    def put_judgments_by_row(self, judge: str, judgments: Iterable[tuple[int, Judgment]]) -> int:
+        """`put_judgments` for millions: by the pairs' rows, which must never decrease."""
+        return put_by_row(self, judge, judgments)
+
+    def check_judge_name(self, judge: str) -> None:
+        """Whether one of the project's own judges may have this name.
+
+        Raises:
+            BadInput: Imported verdicts have it, and the two would be taken for one judge.
+        """
+        for part in self.manifest().parts:
+            with pq.ParquetFile(self.part_path("verdicts", part.number)) as file:
+                for batch in file.iter_batches(columns=["judge"]):
+                    if pc.any(pc.equal(batch["judge"], judge)).as_py():
+                        raise BadInput(
+                            f'the imported pairs already hold verdicts of a judge "{judge}"; '
+                            "give the judge in project.toml another name"
+                        )
+
     def annotations(self) -> Annotations:
-        """Every imported verdict and label, from the narrow columns alone."""
+        """Every verdict and label, from the narrow columns alone."""
         pairs = self._columns("pairs", ["prompt_hash", *_FEATURE_FLAGS])
         verdicts = self._columns(
             "verdicts", ["pair", "judge", "order", "label", "p_a", "failure"], ["judge"]
@@ -200,10 +197,17 @@ class PairStore:
         ids: list[str] = self._columns("pairs", ["id"])["id"].to_pylist()
         return ids
 
+    def id_column(self) -> pa.Array:
+        """The same as one Arrow array: a third of the memory."""
+        return self._columns("pairs", ["id"])["id"].combine_chunks()
+
+    def text_hashes(self) -> npt.NDArray[np.uint64]:
+        """A hash of each pair's prompt and responses: shape (n_pairs,)."""
+        return _numpy(self._columns("pairs", ["text_hash"])["text_hash"])
+
     def rows_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """The row of each id, -1 for an id that is not here. Shape (len(ids),)."""
-        known = self._columns("pairs", ["id"])["id"].combine_chunks()
-        rows = pc.index_in(pa.array(ids, pa.string()), value_set=known)
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.id_column())
         return _numpy(pc.fill_null(rows, -1)).astype(np.int64)
 
     def pairs(self, rows: Sequence[int]) -> list[PreferencePair]:
@@ -217,16 +221,34 @@ class PairStore:
             raise IndexError(f"rows go from 0 to {len(self) - 1}")
         found: dict[int, PreferencePair] = {}
         needed = np.unique(wanted)
-        for first, last, number, group in self._row_groups():
-            here = needed[(needed >= first) & (needed < last)]
-            if here.size:
-                found.update(self._read(number, group, first, here - first))
+        with self._reader() as read:
+            for place in self._row_groups():
+                here = needed[(needed >= place.first) & (needed < place.last)]
+                if here.size:
+                    found.update(read(place, here - place.first))
         return [found[int(row)] for row in wanted]
 
     def iter_pairs(self) -> Iterator[PreferencePair]:
         """All pairs, whole, in row order; one row group in memory at a time."""
-        for first, last, number, group in self._row_groups():
-            yield from self._read(number, group, first, np.arange(last - first)).values()
+        with self._reader() as read:
+            for place in self._row_groups():
+                yield from read(place, np.arange(place.last - place.first)).values()
+
+    def iter_texts(self, wanted: npt.NDArray[np.bool_]) -> Iterator[tuple[int, PreferencePair]]:
+        """The wanted pairs with their rows, in row order, without verdicts and labels.
+
+        Args:
+            wanted: Shape (n_pairs,).
+        """
+        with self._reader(annotated=False) as read:
+            for place in self._row_groups():
+                here = np.flatnonzero(wanted[place.first : place.last])
+                if here.size:
+                    yield from read(place, here).items()
+
+    def group_ends(self) -> list[int]:
+        """The row after the last of each row group, in order."""
+        return [place.last for place in self._row_groups()]
 
     def iter_identities(self) -> Iterator[tuple[str, bytes, int]]:
         """(id, row hash, text hash) of every pair, in row order."""
@@ -244,6 +266,8 @@ class PairStore:
             ids.update("\n".join([*batch["id"].to_pylist(), ""]).encode())
             contents.update(b"".join(batch["row_hash"].to_pylist()))
         whole = f"{n_pairs} {ids.hexdigest()} {contents.hexdigest()}"
+        for file in sorted(self.manifest().judged, key=lambda one: one.judge):
+            whole += f" {file.judge!r} {file.sha256}"
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def _columns(
@@ -259,31 +283,70 @@ class PairStore:
             )
             for part in self.manifest().parts
         ]
+        if table == "verdicts":
+            parts += [
+                pq.read_table(
+                    self.judged_folder / file.file, columns=names, read_dictionary=dictionaries
+                )
+                for file in self.manifest().judged
+            ]
         if parts:
             return pa.concat_tables(parts).unify_dictionaries()
         schema = pa.schema([SCHEMAS[table].field(name) for name in names])
         return schema.empty_table()
 
-    def _row_groups(self) -> Iterator[tuple[int, int, int, int]]:
-        """(first row, row after the last, part, row group) of every row group, in order."""
-        first = 0
+    def _row_groups(self) -> Iterator["_RowGroup"]:
+        """Every row group of the pairs, in order."""
+        first = number = 0
         for part in self.manifest().parts:
             metadata = pq.read_metadata(self.part_path("pairs", part.number))
             for group in range(metadata.num_row_groups):
                 last = first + metadata.row_group(group).num_rows
-                yield first, last, part.number, group
-                first = last
+                yield _RowGroup(first, last, part.number, group, number)
+                first, number = last, number + 1
 
-    def _read(
-        self, number: int, group: int, first: int, places: npt.NDArray[np.int64]
-    ) -> dict[int, PreferencePair]:
-        """Some pairs of one row group, by row."""
-        tables = {}
-        for name in TABLES:
-            with pq.ParquetFile(self.part_path(name, number)) as file:
-                tables[name] = file.read_row_group(group)
-        pairs = pairs_of(tables, first, places)
-        return dict(zip((first + places).tolist(), pairs, strict=True))
+    @contextmanager
+    def _reader(self, annotated: bool = True) -> Iterator["_Read"]:
+        """A function that reads some pairs of one row group, by row.
+
+        Args:
+            annotated: With their verdicts and labels.
+        """
+        names = TABLES if annotated else ("pairs",)
+        bare = {name: SCHEMAS[name].empty_table() for name in TABLES}
+        with ExitStack() as stack:
+            judged = [
+                stack.enter_context(pq.ParquetFile(self.judged_folder / file.file))
+                for file in (self.manifest().judged if annotated else ())
+            ]
+
+            def read(place: _RowGroup, places: npt.NDArray[np.int64]) -> dict[int, PreferencePair]:
+                tables = dict(bare)
+                for name in names:
+                    with pq.ParquetFile(self.part_path(name, place.part)) as file:
+                        tables[name] = file.read_row_group(place.group)
+                for file in judged:
+                    if place.number < file.num_row_groups:  # else imported after it was judged
+                        more = file.read_row_group(place.number)
+                        tables["verdicts"] = pa.concat_tables([tables["verdicts"], more])
+                pairs = pairs_of(tables, place.first, places)
+                return dict(zip((place.first + places).tolist(), pairs, strict=True))
+
+            yield read
+
+
+@dataclass(frozen=True)
+class _RowGroup:
+    """Rows `first` to `last` (not included): group `group` of a part, `number` over all parts."""
+
+    first: int
+    last: int
+    part: int
+    group: int
+    number: int
+
+
+_Read = Callable[[_RowGroup, npt.NDArray[np.int64]], dict[int, PreferencePair]]
 
 
 def _numpy(column: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -146,9 +146,10 @@ class JudgeOnAll:
 
 
 def all_judges(project: Project) -> tuple[JudgeOnAll, ...]:
-    """Every judge's labels and position bias; computed again only after an import."""
+    """Every judge's labels and position bias; computed again only when there are new verdicts."""
     manifest = project.store.manifest()
-    return _all_judges(project, (str(project.dir), len(manifest.imports), len(manifest.parts)))
+    files = tuple(one.sha256 for one in manifest.judged)
+    return _all_judges(project, (str(project.dir), len(manifest.imports), files))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the judges' verdicts...")

@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from pipelines.agreement.annotations import Annotations
 from pipelines.agreement.report import ReportOptions, agreement_report, human_agreement
+from pipelines.manifest import ImportRun
 from pipelines.preferences.combine import combine_judge
-from pipelines.store import ImportRun
 from workbench.audit.certificate import make_certificate
 from workbench.audit.progress import progress
 from workbench.audit.rounds import RoundSummary, list_rounds

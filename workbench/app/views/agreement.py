@@ -200,7 +200,7 @@ def _show_cost(project: Project, findings: Findings) -> None:
         )
     api = ""
     if costs.api_usd_per_1000 is not None:
-        n_verdicts = sum(part.n_verdicts for part in project.store.manifest().parts)
+        n_verdicts = project.store.manifest().n_verdicts
         api = f" The judges' {n_verdicts:,} verdicts: "
         api += f"{n_verdicts / 1000 * costs.api_usd_per_1000:,.2f} USD."
     st.write(spent + api)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from pipelines.store import ImportRun
+from pipelines.manifest import ImportRun
 from workbench.app.words import download, plain
 from workbench.audit.progress import Progress, progress
 from workbench.audit.rounds import find_round, list_rounds
@@ -19,7 +19,7 @@ def render(project: Project) -> None:
     st.caption(f"Project folder: {plain(str(project.dir))}")
     manifest = project.store.manifest()
     n_pairs = sum(part.n_pairs for part in manifest.parts)
-    n_verdicts = sum(part.n_verdicts for part in manifest.parts)
+    n_verdicts = manifest.n_verdicts
     n_labels = sum(part.n_labels for part in manifest.parts)
     for column, title, value in zip(
         st.columns(3),
