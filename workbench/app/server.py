@@ -183,9 +183,14 @@ def sync_route(desks: Desks) -> Route:
     return Route(SYNC_PATH, answer, methods=["POST"])
 
 
-def _log_script_error(error: Exception) -> None:
-    """The person at the page sees one general sentence; what happened stands in the log."""
+def _tell_script_error(error: Exception) -> bool:
+    """One sentence for the person at the page; what happened stands in the log."""
     _log.error("a page failed", exc_info=error)
+    st.error(
+        "This page failed, and nothing was lost by it. Reload it; if it fails again, whoever runs "
+        "the server finds the reason in its log."
+    )
+    return True
 
 
 def create_app(project: Project, *, team: bool = False, public_host: str | None = None) -> st.App:
@@ -218,5 +223,5 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
             )
         ],
         lifespan=lifespan,
-        on_script_error=_log_script_error,
+        on_script_error=_tell_script_error,
     )

@@ -1,5 +1,6 @@
 """`workbench serve`: the pages in the browser."""
 
+import signal
 import socket
 import sys
 import threading
@@ -51,14 +52,19 @@ def serve(
     if team:
         _refuse_without_people(found, host)
     listening = _listen(host, port)
-    url = public_url or _url(host, listening.getsockname()[1])
+    here = _url(host, listening.getsockname()[1])
+    url = public_url or here
     server = _server(found, team=team, public_host=public_host)
-    print(f"{found.name}: {url}  (Ctrl+C stops)", flush=True)
+    behind = f", listening on {here}" if public_url else ""
+    print(f"{found.name}: {url}{behind}  (Ctrl+C stops)", flush=True)
     if team:
         print("Everybody needs a personal link: `workbench annotator add NAME`", file=sys.stderr)
     if sys.stdout.isatty() if open_browser is None else open_browser:
         # On a thread: some browsers keep this call until they are closed.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+    # uvicorn stops on a signal and then sends it to us again: to stop on request is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     server.run(sockets=[listening])
 
 

@@ -52,7 +52,7 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"http://\S+:(\d+)", line)
-        assert found, line + (self.process.stderr.read() if self.process.stderr else "")
+        assert found, line
         self.port = found.group(1)
         return f"http://127.0.0.1:{self.port}"
 
