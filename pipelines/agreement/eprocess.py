@@ -37,8 +37,11 @@ LOG_TOLERANCE = 1e-9
 
 
 def exact_line(tau: float) -> Fraction:
-    """The line as the decimal that a person wrote: 0.8 is 4/5, not the nearest binary number."""
-    return Fraction(repr(float(tau)))
+    """The line as the decimal that a person wrote: 0.8 is 4/5, not the nearest binary number.
+
+    Six decimals are kept, so that sums of outcomes over the line stay exact in 64 bits.
+    """
+    return Fraction(repr(float(tau))).limit_denominator(1_000_000)
 
 
 @lru_cache(maxsize=256)
@@ -184,12 +187,12 @@ def boundary(
     return _boundary(n_population, tau, side, alpha, rounded)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def _boundary(n_population: int, tau: float, side: Side, alpha: float, t_max: int) -> Boundary:
     """The table by bisection; at given t the e-value is monotone in the count of agreements."""
     # Between t and t + 1 the "up" boundary grows by 0 or 1 (an agreement cannot lower E, a
-    # disagreement cannot raise it), so exact values at every 64th label bracket the rest.
-    coarse = np.unique(np.append(np.arange(0, t_max + 1, 64), t_max))
+    # disagreement cannot raise it), so exact values at every 16th label bracket the rest.
+    coarse = np.unique(np.append(np.arange(0, t_max + 1, 16), t_max))
     counts = np.empty(t_max + 1, dtype=np.int64)
     knots = _search(coarse, np.zeros_like(coarse), coarse + 1, n_population, tau, side, alpha)
     t = np.arange(t_max + 1)

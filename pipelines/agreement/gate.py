@@ -200,12 +200,15 @@ def boundary_lines(
 ) -> dict[TestName, FloatArray]:
     """Agreements that each test asks for after so many decisive labels and ties; NaN: none do.
 
-    Exact without ties; with ties, the table of a population that has that many fewer pairs.
+    Exact without ties. With ties, the table of as many pairs as seem decisive by the last point,
+    to a twentieth of the population, so that a growing round does not ask for ever new tables.
     """
-    size = n_population - (int(n_tie[-1]) if len(n_tie) else 0)
-    if size < 1:
-        return {name: np.full(len(n_decisive), np.nan) for name, _, _ in gate.tests()}
     most = int(n_decisive.max()) if len(n_decisive) else 0
+    size = n_population
+    if len(n_tie) and n_tie[-1]:
+        grain = max(1, n_population // 20)
+        seem = n_population * most / (most + int(n_tie[-1]))
+        size = max(round(seem / grain) * grain, most, 1)
     lines: dict[TestName, FloatArray] = {}
     for name, tau, side in gate.tests():
         needed = boundary(size, tau, side, gate.alpha, most).count[n_decisive]
