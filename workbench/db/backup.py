@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -72,8 +73,7 @@ def restore(database: str | Path, source: Path) -> Path | None:
         return None
     before = None
     if database.exists():
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        before = database.with_name(f"{database.name}.before-restore-{stamp}")
+        before = _free_name(database)
         back_up(database, before)
     try:
         _copy_sqlite(source, database)
@@ -82,6 +82,17 @@ def restore(database: str | Path, source: Path) -> Path | None:
             f"{database}: could not be replaced ({error}); it is as it was, try again"
         ) from error
     return before
+
+
+def _free_name(database: Path) -> Path:
+    """Where the database of now goes: a name with the time, and a number if that is taken."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        suffix = stamp if number == 1 else f"{stamp}-{number}"
+        name = database.with_name(f"{database.name}.before-restore-{suffix}")
+        if not name.exists():
+            break
+    return name
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
