@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ settings.register_profile("workbench", deadline=None, derandomize=True)
 settings.load_profile("workbench")
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for protocol_server
+
+from protocol_server import ServerHandle, running_server  # noqa: E402 - only after the path
 
 
 def missing(what: str) -> None:
@@ -33,6 +37,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         missing("../shared/data beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _one_server() -> Iterator[ServerHandle]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def protocol_server(_one_server: ServerHandle) -> ServerHandle:
+    """A real OpenAI-compatible server in a process of its own, well-behaved and at zero."""
+    _one_server.calm()
+    return _one_server
 
 
 def _postgres_binaries() -> Path | None:

@@ -12,7 +12,8 @@ from collections import deque
 
 from pipelines.models.retry import Backoff
 
-_PAUSE = Backoff(first_s=0.25, longest_s=30.0)
+# Without an answer in between they grow; while others are answered, a short rest is enough.
+_PAUSE = Backoff(first_s=0.05, longest_s=30.0)
 
 
 class AdaptiveLimit:
