@@ -105,17 +105,11 @@ class Server:
 
     def start(self) -> "Server":
         """Start it and wait until it answers."""
-        command = os.environ.get("REVIEW_LAB_SERVER", "").split() or [
-            *(sys.executable, "-m", "workbench.cli.main", "serve"),
-            *("--project", str(self.project), "--no-browser"),
-        ]
+        command = [sys.executable, "-c", "from workbench.cli.main import main; main()", "serve"]
+        command += ["--project", str(self.project), "--port", str(self.port), "--no-open"]
         with (self.project / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--port", str(self.port)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"F_PROJECT": str(self.project)},
-                start_new_session=True,
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

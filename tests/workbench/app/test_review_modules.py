@@ -66,7 +66,8 @@ def test_the_common_words_are_as_many_as_the_slow_definition_says(page: Page) ->
              let seed = 7;
              const random = (n) => (seed = (seed * 48271) % 2147483647) % n;
              const lcs = (a, b) => {
-               const t = Array.from({ length: a.length + 1 }, () => new Array(b.length + 1).fill(0));
+               const row = () => new Array(b.length + 1).fill(0);
+               const t = Array.from({ length: a.length + 1 }, row);
                for (let i = 1; i <= a.length; i++)
                  for (let j = 1; j <= b.length; j++)
                    t[i][j] = a[i-1] === b[j-1] ? t[i-1][j-1] + 1 : Math.max(t[i-1][j], t[i][j-1]);
@@ -80,7 +81,8 @@ def test_the_common_words_are_as_many_as_the_slow_definition_says(page: Page) ->
                const keptA = a.filter((_, i) => !flags.left[i]).join('');
                const keptB = b.filter((_, i) => !flags.right[i]).join('');
                const pairs = commonSubsequence(a, b);
-               const rising = pairs.every(([i, j], k) => a[i] === b[j] && (!k || (i > pairs[k-1][0] && j > pairs[k-1][1])));
+               const after = (k) => pairs[k][0] > pairs[k-1][0] && pairs[k][1] > pairs[k-1][1];
+               const rising = pairs.every(([i, j], k) => a[i] === b[j] && (!k || after(k)));
                if (keptA !== keptB || !rising || pairs.length !== lcs(a, b)) wrong++;
              }
              return wrong;
@@ -106,9 +108,10 @@ def test_a_text_of_five_megabytes_is_compared_within_a_second(page: Page) -> Non
         """async () => {
              const { changedWords, wordsOf } = await import('/difference.js');
              const box = document.createElement('div');
-             box.textContent = Array.from({ length: 900_000 }, (_, i) => 'w' + (i * 7919) % 1000).join(' ');
+             const text = (word) => Array.from({ length: 900_000 }, (_, i) => word(i)).join(' ');
+             box.textContent = text((i) => 'w' + (i * 7919) % 1000);
              const other = document.createElement('div');
-             other.textContent = Array.from({ length: 900_000 }, (_, i) => 'v' + (i * 31) % 999).join(' ');
+             other.textContent = text((i) => 'v' + (i * 31) % 999);
              const start = performance.now();
              const [a, b] = [wordsOf(box), wordsOf(other)];
              const flags = changedWords(a.words.map((w) => w.word), b.words.map((w) => w.word));
@@ -172,7 +175,10 @@ def test_keys_are_known_by_letter_and_else_by_place(page: Page) -> None:
 
 def test_the_joined_modules_are_one_module_with_one_default_export(page: Page) -> None:
     kinds = page.evaluate(
-        "async () => { const m = await import('/bundle.js'); return [Object.keys(m), typeof m.default] }"
+        """async () => {
+             const joined = await import('/bundle.js');
+             return [Object.keys(joined), typeof joined.default];
+           }"""
     )
     assert kinds == [["default"], "function"]
 

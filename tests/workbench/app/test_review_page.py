@@ -107,7 +107,7 @@ def rows(project: Path, query: str, *values: object) -> list[sqlite3.Row]:
 
 
 def in_view(page: Page) -> bool:
-    """All four choices, whole, inside the window, under nothing else, and the page does not scroll."""
+    """All four choices, whole, in the window, under nothing else; and the page does not scroll."""
     return bool(
         page.evaluate(
             """() => {
@@ -116,7 +116,8 @@ def in_view(page: Page) -> bool:
                  const still = main.scrollTop === 0 && document.scrollingElement.scrollTop === 0;
                  return still && [...rv.querySelectorAll('.rv-choice')].every((button) => {
                    const { left, right, top, bottom } = button.getBoundingClientRect();
-                   const hit = rv.getRootNode().elementFromPoint((left + right) / 2, (top + bottom) / 2);
+                   const middle = [(left + right) / 2, (top + bottom) / 2];
+                   const hit = rv.getRootNode().elementFromPoint(...middle);
                    return left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight
                      && button.contains(hit);
                  });
@@ -149,7 +150,8 @@ def test_both_responses_are_equally_high_and_side_by_side(
 ) -> None:
     page = enter(context, server, "sizes")
     left, right = (page.locator(f".rv-pane[data-side={side}]").bounding_box() for side in SIDES)
-    assert left and right
+    assert left is not None
+    assert right is not None
     assert left["height"] == right["height"]
     assert left["y"] == right["y"]
     assert left["x"] + left["width"] < right["x"]

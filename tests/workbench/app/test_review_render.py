@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from workbench.app.review.render import prompt_html, render_markdown, visible
 
-ALLOWED_TAGS = set(
-    "p ul ol li blockquote table thead tbody tr th td h4 h5 h6 br hr em strong s code pre span div".split()
-)
+ALLOWED_TAGS = {"p", "ul", "ol", "li", "blockquote", "br", "hr", "em", "strong", "s", "code", "pre"}
+ALLOWED_TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "h4", "h5", "h6", "span", "div"}
 ALLOWED_ATTRIBUTES = {"dir", "start", "tabindex", "data-lang", "class"}
 
 

@@ -30,7 +30,7 @@ export const FRAME = `
     <div class="rv-panels">${PANELS.map(tool).join("")}</div>
   </header>
   <p class="rv-banner" role="status" hidden></p>
-  <section class="rv-prompt" aria-labelledby="rv-prompt-title">
+  <section class="rv-prompt">
     <h2 id="rv-prompt-title"><button type="button" class="rv-fold" data-act="fold" aria-expanded="true" aria-controls="rv-prompt-body" aria-keyshortcuts="P">${key("P")}<span>Prompt</span></button></h2>
     <div class="rv-scroll" id="rv-prompt-body" data-body="prompt" tabindex="0" role="region" aria-labelledby="rv-prompt-title"></div>
   </section>
