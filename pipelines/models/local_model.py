@@ -1,0 +1,249 @@
+"""Loads a model and its tokenizer with `from_pretrained`; whatever is missing is one sentence."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import logging as transformers_logging
+
+from pipelines.errors import BadInput
+from pipelines.models.local import LocalModel
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_LOADING_FAILS_WITH = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
+# What the tokenizer gives as its longest input when nobody said.
+_NO_LIMIT = 10**9
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready.
+
+    Attributes:
+        name: As errors name it.
+        model: In evaluation mode, on `device`.
+        tokenizer: With a chat template.
+        context: The most tokens of prompt and answer together; None when nobody knows.
+        eos_ids: Tokens that end an answer.
+        pad_id: Fills rows of a batch; never attended to.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    context: int | None
+    eos_ids: tuple[int, ...]
+    pad_id: int
+
+
+def load(settings: LocalModel) -> Loaded:
+    """Loads what `settings` describes.
+
+    Raises:
+        BadInput: Something is missing or unfit.
+    """
+    name = settings.model
+    source = _source(name, settings.base)
+    device = _device(name, settings.device)
+    with _quiet():
+        tokenizer = _tokenizer(name, source)
+        model = _model(settings, source, device)
+        if settings.adapter:
+            model = _adapted(settings, model)
+    model.eval()
+    model.requires_grad_(False)
+    _check_sizes(name, model, tokenizer)
+    eos_ids = _eos_ids(model, tokenizer)
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None:
+        pad_id = eos_ids[0] if eos_ids else 0
+    # Its own may set a temperature or a repetition penalty, which would change what is asked.
+    model.generation_config = GenerationConfig(
+        eos_token_id=list(eos_ids) or None, pad_token_id=pad_id
+    )
+    return Loaded(name, model, tokenizer, device, _context(model, tokenizer), eos_ids, pad_id)
+
+
+def _source(name: str, base: Path) -> str:
+    """The folder, or the name on the hub."""
+    folder = base / Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    looks_like_a_folder = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_like_a_folder or folder.exists():
+        raise BadInput(f"{folder}: there is no such folder; model names a folder or a hub model")
+    return name
+
+
+def _device(name: str, wanted: str) -> torch.device:
+    if wanted == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise BadInput(
+            f'{name}: device "{wanted}" is not one that torch knows; write auto, cpu or cuda'
+        ) from None
+    n_present = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= n_present:
+        raise BadInput(
+            f'{name}: device "{wanted}" is not there (torch sees {torch.cuda.device_count()} CUDA '
+            'GPUs); set device = "auto" or "cpu"'
+        )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda:0")
+    return device
+
+
+def _dtype(settings: LocalModel, device: torch.device) -> torch.dtype:
+    if settings.dtype != "auto":
+        return _DTYPES[settings.dtype]
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
+def _tokenizer(name: str, source: str) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except _LOADING_FAILS_WITH as error:
+        raise BadInput(_why_not(name, "the tokenizer", error)) from error
+    # A folder with a model and no tokenizer files gives an empty one, without a word.
+    if not tokenizer.encode("A", add_special_tokens=False):
+        raise BadInput(f"{name}: there is no tokenizer; put the model's tokenizer.json beside it")
+    if not tokenizer.chat_template:
+        raise BadInput(
+            f"{name}: the tokenizer has no chat template, and judges ask in messages; take the "
+            "model's instruct version, or put its chat_template.jinja beside the tokenizer"
+        )
+    return tokenizer
+
+
+def _model(settings: LocalModel, source: str, device: torch.device) -> Any:
+    name = settings.model
+    options: dict[str, Any] = {"dtype": _dtype(settings, device), "output_loading_info": True}
+    if (Path(source) / "adapter_config.json").exists():
+        raise BadInput(
+            f"{name}: this is an adapter, not a model; name it under adapter, and the model that "
+            "it adapts under model"
+        )
+    if settings.four_bit:
+        options |= _four_bit(name, device, options["dtype"])
+    if device.type == "cuda":
+        _require("accelerate", name, "a model on a GPU")
+        options["device_map"] = {"": device}
+    try:
+        found: Any = AutoModelForCausalLM.from_pretrained(source, **options)
+        model, info = found
+        # Else weights that the folder lacks would be random numbers, and so every verdict.
+        absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+        if absent:
+            raise BadInput(
+                f"{name}: {len(absent)} weights of this language model are missing or of another "
+                f"shape ({absent[0]}); take a folder with all weights of a causal language model"
+            )
+        return model if device.type == "cuda" else model.to(device)
+    except _LOADING_FAILS_WITH as error:
+        raise BadInput(_why_not(name, "the model", error)) from error
+
+
+def _four_bit(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    _require("bitsandbytes", name, "four_bit")
+    if device.type != "cuda":
+        raise BadInput(f"{name}: four_bit needs a CUDA GPU; set four_bit = false")
+    from transformers import BitsAndBytesConfig
+
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    }
+
+
+def _adapted(settings: LocalModel, model: Any) -> Any:
+    """The model with its adapter; merged where the weights allow it, so that it costs no time."""
+    _require("peft", settings.model, "an adapter")
+    from peft import PeftModel
+
+    source = _source(settings.adapter, settings.base)
+    try:
+        adapted = PeftModel.from_pretrained(model, source)
+    except _LOADING_FAILS_WITH as error:
+        raise BadInput(_why_not(settings.adapter, "the adapter", error)) from error
+    return adapted if settings.four_bit else adapted.merge_and_unload()
+
+
+def _check_sizes(name: str, model: Any, tokenizer: Any) -> None:
+    n_rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > n_rows:
+        raise BadInput(
+            f"{name}: the tokenizer has {len(tokenizer):,} tokens and the model {n_rows:,}; take "
+            "the tokenizer that the model was trained with"
+        )
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """What ends an answer, by anybody's word: generation_config, config and tokenizer."""
+    said = (
+        model.generation_config.eos_token_id,
+        model.config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    )
+    ids: dict[int, None] = {}
+    for value in said:
+        for token in value if isinstance(value, list) else [value]:
+            if token is not None:
+                ids[int(token)] = None
+    return tuple(ids)
+
+
+def _context(model: Any, tokenizer: Any) -> int | None:
+    config = model.config.get_text_config()
+    context = getattr(config, "max_position_embeddings", None)
+    if context is None and tokenizer.model_max_length < _NO_LIMIT:
+        context = tokenizer.model_max_length
+    return None if context is None else int(context)
+
+
+def _require(package: str, name: str, what: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise BadInput(f"{name}: {what} needs the package {package}; pip install {package}")
+
+
+def _why_not(name: str, what: str, error: BaseException) -> str:
+    """One sentence of what a library said in many lines."""
+    if isinstance(error, KeyError):
+        said = f"unknown {error}"
+    else:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+    if isinstance(error, OSError) and "connect" in said:
+        return f"{name}: no such folder, and the hub cannot be reached; name a folder with a model"
+    return f"{name}: {what} cannot be loaded ({said.rstrip('.')[:200]}); check the folder or name"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars and no notes of the library while it loads; what is wrong is raised anyway."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
