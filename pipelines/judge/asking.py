@@ -6,9 +6,9 @@ in the same order; it does no I/O, so any engine can run it and a test needs non
 
 import json
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from pipelines.judge.parse import (
     ConfidenceWords,
@@ -35,6 +35,9 @@ FORM_TOKENS = 64
 # A mean of p and 1 - p is a tie, though its last bits may say otherwise.
 _ROUNDING = 1e-12
 
+# Of an unreadable reply, what the question after it quotes.
+_QUOTED_CHARS = 4000
+
 REPAIR_MARK = "\n--- asked again ---\n"
 
 
@@ -51,6 +54,17 @@ class Answer:
     confidence: float | None = None
     rationale: str | None = None
     said: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """What a reply in a fixed form said, or why it says nothing: a value or a failure."""
+
+    value: T | None = None
+    text: str = ""  # the first reply, without its thinking
+    thinking: str = ""
+    said: str | None = None  # all that was said
     failure: Failure | None = None
 
 
@@ -151,44 +165,68 @@ def ask_verdict(
     with_rationale: bool = False,
     number: int = 0,
 ) -> Step[Answer]:
-    """Winner and confidence in text; what cannot be read is asked for once more, then a failure."""
+    """Winner and confidence in text, with the reasons before them or without."""
+    parts, spec = asking.template.parts, asking.spec
+    words = ConfidenceWords(spec.medium_from, spec.high_from)
     n_tokens = FORM_TOKENS + (RATIONALE_TOKENS if with_rationale else 0)
-    request = asking.text(messages, n_tokens, number=number)
-    said = read_text((yield from one(request)))
-    if isinstance(said, Answer):
-        return said
-    verdict = _verdict(asking, said.text)
-    whole = said.whole
-    if verdict is None:
-        if is_refusal(said.text):
-            return Answer(failure="refused", said=whole)
-        ending = fill(
-            asking.template.parts.ending.verdict_repair, comparison_values(asking.template.parts)
-        )
-        again = read_text((yield from one(repair(asking, messages, said.text, ending))))
-        if isinstance(again, Answer):
-            return Answer(failure=again.failure, said=f"{whole}{REPAIR_MARK}{again.said or ''}")
-        whole = f"{whole}{REPAIR_MARK}{again.whole}"
-        verdict = _verdict(asking, again.text)
-        if verdict is None:
-            refused = is_refusal(again.text)
-            return Answer(failure="refused" if refused else "unparsed", said=whole)
-    reasons = before_fields(said.text) if with_rationale else ""
-    return from_verdict(verdict, rationale=reasons or said.thinking or None, said=whole)
-
-
-def repair(asking: Asking, messages: tuple[Message, ...], said: str, ending: str) -> Request:
-    """The one bounded question that follows a reply that could not be read."""
-    quoted = Message(role="assistant", content=harmless(said[:_QUOTED_CHARS]) or "...")
-    return asking.text(
-        (*messages, quoted, Message(role="user", content=ending)), FORM_TOKENS, cold=True
+    form = yield from ask_form(
+        asking,
+        asking.text(messages, n_tokens, number=number),
+        lambda text: parse_verdict(text, parts.answers, parts.tie, words),
+        fill(parts.ending.verdict_repair, comparison_values(parts)),
     )
+    if form.value is None:
+        return Answer(failure=form.failure, said=form.said)
+    reasons = before_fields(form.text) if with_rationale else ""
+    return from_verdict(form.value, rationale=reasons or form.thinking or None, said=form.said)
 
 
-_QUOTED_CHARS = 4000
+def ask_rationale(asking: Asking, messages: tuple[Message, ...], number: int) -> Step[Form[str]]:
+    """Free text, not empty and no refusal."""
+    reply = _readable((yield from one(asking.text(messages, RATIONALE_TOKENS, number=number))))
+    if isinstance(reply, Answer):
+        return Form(failure=reply.failure, said=reply.said)
+    if not reply.text.strip():
+        return Form(failure="unparsed", said=reply.whole)
+    if is_refusal(reply.text):
+        return Form(failure="refused", said=reply.whole)
+    return Form(reply.text, text=reply.text, thinking=reply.thinking, said=reply.whole)
 
 
-def read_text(reply: Reply) -> Said | Answer:
+def ask_form(
+    asking: Asking, request: Request, read: Callable[[str], T | None], again: str
+) -> Step[Form[T]]:
+    """An answer in a fixed form; what cannot be read is asked for once more, then a failure.
+
+    Args:
+        asking: The judge.
+        request: The question.
+        read: What the reply says, or None.
+        again: The question after a reply that could not be read.
+    """
+    reply = _readable((yield from one(request)))
+    if isinstance(reply, Answer):
+        return Form(failure=reply.failure, said=reply.said)
+    value = read(reply.text)
+    form = Form(value, text=reply.text, thinking=reply.thinking, said=reply.whole)
+    if value is not None:
+        return form
+    if is_refusal(reply.text):
+        return replace(form, failure="refused")
+    quoted = Message(role="assistant", content=harmless(reply.text[:_QUOTED_CHARS]) or "...")
+    messages = (*request.messages, quoted, Message(role="user", content=again))
+    second = _readable((yield from one(asking.text(messages, FORM_TOKENS, cold=True))))
+    if isinstance(second, Answer):
+        said = f"{reply.whole}{REPAIR_MARK}{second.said or ''}"
+        return replace(form, failure=second.failure, said=said)
+    value = read(second.text)
+    form = replace(form, value=value, said=f"{reply.whole}{REPAIR_MARK}{second.whole}")
+    if value is not None:
+        return form
+    return replace(form, failure="refused" if is_refusal(second.text) else "unparsed")
+
+
+def _readable(reply: Reply) -> Said | Answer:
     """A text reply as text, or as the failure that it is."""
     if reply.failure is not None:
         return Answer(failure=reply.failure, said=reply.detail)
@@ -229,12 +267,6 @@ def from_verdict(verdict: Verdict, *, rationale: str | None, said: str | None) -
         rationale=rationale,
         said=said,
     )
-
-
-def _verdict(asking: Asking, text: str) -> Verdict | None:
-    parts, spec = asking.template.parts, asking.spec
-    words = ConfidenceWords(spec.medium_from, spec.high_from)
-    return parse_verdict(text, parts.answers, parts.tie, words)
 
 
 def _number(value: float) -> float | None:

@@ -103,7 +103,8 @@ def parse_verdict(
     names: dict[str, Winner] = {_plain(tie): "tie"}
     names |= dict.fromkeys(_TIES, "tie")
     names |= {_plain(answers[0]): "first", _plain(answers[1]): "second"}
-    winner = _one([_winner(value, names) for value in fields["winner"]])
+    winners: list[Winner | None] = [_winner(value, names) for value in fields["winner"]]
+    winner = _one(winners)
     confidence = _one([_confidence(value, words) for value in fields["confidence"]])
     if winner is None or confidence is None:
         return None
@@ -117,7 +118,10 @@ def parse_rating(text: str, low: int, high: int) -> int | None:
 
 def parse_violation(text: str) -> Severity | None:
     """Whether a response breaks a principle, and how badly."""
-    return _one([_SEVERITIES.get(_plain(value)) for value in _fields(text)["violation"]])
+    said: list[Severity | None] = [
+        _SEVERITIES.get(_plain(value)) for value in _fields(text)["violation"]
+    ]
+    return _one(said)
 
 
 def write_verdict(language: Language, answers: tuple[str, str], tie: str, verdict: Verdict) -> str:

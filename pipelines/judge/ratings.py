@@ -6,36 +6,23 @@ cannot prefer a position, so there is one judgment for a pair and no order.
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 
 from pipelines.judge.asking import (
     FORM_TOKENS,
     RATIONALE_TOKENS,
-    REPAIR_MARK,
-    Answer,
     Asking,
+    Form,
     Step,
-    one,
-    read_text,
-    repair,
+    ask_form,
     together,
 )
-from pipelines.judge.parse import is_refusal, parse_rating
+from pipelines.judge.parse import parse_rating
 from pipelines.judge.question import fill, rating_values, response_text
 from pipelines.judge.template_file import Criterion
-from pipelines.records import Failure, Judgment, Label, PreferencePair
+from pipelines.records import Judgment, Label, PreferencePair
 
 # Means of the same ratings differ in their last bits; labels must not.
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Rating:
-    """One score, or why there is none."""
-
-    score: int | None = None
-    failure: Failure | None = None
-    said: str | None = None
 
 
 def rate_pair(asking: Asking, pair: PreferencePair) -> Step[Judgment]:
@@ -65,8 +52,8 @@ def rate_pair(asking: Asking, pair: PreferencePair) -> Step[Judgment]:
     if failures:
         return Judgment(judge=spec.name, failure=failures.most_common(1)[0][0], raw=_json(raw))
     total = sum(weights[one.name] for one in criteria)
-    mean_a = sum(weights[one.name] * (a.score or 0) for one, a, _ in by_criterion) / total
-    mean_b = sum(weights[one.name] * (b.score or 0) for one, _, b in by_criterion) / total
+    mean_a = sum(weights[one.name] * (a.value or 0) for one, a, _ in by_criterion) / total
+    mean_b = sum(weights[one.name] * (b.value or 0) for one, _, b in by_criterion) / total
     raw |= {"a": round(mean_a, 6), "b": round(mean_b, 6)}
     label = label_from_scores(mean_a, mean_b, spec.tie_margin)
     return Judgment(judge=spec.name, label=label, raw=_json(raw))
@@ -80,39 +67,25 @@ def label_from_scores(score_a: float, score_b: float, tie_margin: float) -> Labe
     return "A" if gap > 0 else "B"
 
 
-def _ask_rating(asking: Asking, shown: str, criterion: Criterion) -> Step[Rating]:
-    """One score; what cannot be read is asked for once more, then a failure."""
+def _ask_rating(asking: Asking, shown: str, criterion: Criterion) -> Step[Form[int]]:
     spec, ending = asking.spec, asking.template.parts.ending
     values = rating_values(criterion, spec.scale)
     part = ending.rating_with_rationale if spec.rationale else ending.rating
-    messages = asking.opening(shown, fill(part, values))
     n_tokens = FORM_TOKENS + (RATIONALE_TOKENS if spec.rationale else 0)
-    said = read_text((yield from one(asking.text(messages, n_tokens))))
-    if isinstance(said, Answer):
-        return Rating(failure=said.failure, said=said.said)
-    score = parse_rating(said.text, 1, spec.scale)
-    if score is not None:
-        return Rating(score=score)
-    if is_refusal(said.text):
-        return Rating(failure="refused", said=said.whole)
-    question = fill(ending.rating_repair, values)
-    again = read_text((yield from one(repair(asking, messages, said.text, question))))
-    if isinstance(again, Answer):
-        whole = f"{said.whole}{REPAIR_MARK}{again.said or ''}"
-        return Rating(failure=again.failure, said=whole)
-    score = parse_rating(again.text, 1, spec.scale)
-    if score is not None:
-        return Rating(score=score)
-    refused = is_refusal(again.text)
-    return Rating(
-        failure="refused" if refused else "unparsed", said=f"{said.whole}{REPAIR_MARK}{again.whole}"
+    return (
+        yield from ask_form(
+            asking,
+            asking.text(asking.opening(shown, fill(part, values)), n_tokens),
+            lambda text: parse_rating(text, 1, spec.scale),
+            fill(ending.rating_repair, values),
+        )
     )
 
 
-def _kept(rating: Rating) -> int | dict[str, str | None] | None:
+def _kept(rating: Form[int]) -> int | dict[str, str | None] | None:
     if rating.failure is not None:
         return {"failure": rating.failure, "said": rating.said}
-    return rating.score
+    return rating.value
 
 
 def _json(raw: dict[str, object]) -> str:

@@ -9,18 +9,15 @@ from collections import Counter
 from dataclasses import replace
 
 from pipelines.judge.asking import (
-    RATIONALE_TOKENS,
     Answer,
     Asking,
     Step,
     ask_logprob,
+    ask_rationale,
     ask_verdict,
     from_probability,
-    one,
-    read_text,
     together,
 )
-from pipelines.judge.parse import is_refusal
 from pipelines.judge.question import comparison_values, fill, harmless
 from pipelines.records import Message
 
@@ -41,20 +38,16 @@ def ask_with_rationale(
         comparison_values(asking.template.parts, question),
     )
     opening = asking.opening(shown, fill(ending.rationale, values))
-    said = read_text((yield from one(asking.text(opening, RATIONALE_TOKENS, number=number))))
-    if isinstance(said, Answer):
-        return said
-    if not said.text:
-        return Answer(failure="unparsed", said=said.whole)
-    if is_refusal(said.text):
-        return Answer(failure="refused", said=said.whole)
+    reasons = yield from ask_rationale(asking, opening, number)
+    if reasons.value is None:
+        return Answer(failure=reasons.failure, said=reasons.said)
     messages = (
         *opening,
-        Message(role="assistant", content=harmless(said.text)),
+        Message(role="assistant", content=harmless(reasons.value)),
         Message(role="user", content=fill(ending.logprob, values)),
     )
     answer = yield from ask_logprob(asking, messages)
-    return replace(answer, rationale=said.text)
+    return replace(answer, rationale=reasons.value)
 
 
 def ask_comparison(
