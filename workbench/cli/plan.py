@@ -105,7 +105,7 @@ def plan_command(
     )
     plan = planner.assemble(list(_watched(planner, sorted(theta or THETAS))))
     if chart is not None:
-        from workbench.cli.plan_chart import write_chart
+        from workbench.app.plan_chart import write_chart
 
         write_chart(plan, chart)
     if as_json:

@@ -101,6 +101,25 @@ def test_a_page_of_the_export_shows_what_each_policy_does(demo: Path) -> None:
     assert len(test.dataframe) >= 3
 
 
+def test_the_plan_of_a_round_is_shown_before_it_is_drawn(demo: Path) -> None:
+    test = page("rounds", demo).run()
+    test.checkbox[0].check().run()
+    assert not test.exception
+    expected = test.dataframe[-1].value
+    assert {"theta", "trust", "warn", "mean_labels"} <= set(expected.columns)
+    endings = expected[["trust", "warn", "between", "undecided"]].sum(axis=1)
+    assert ((endings - 1).abs() < 1e-6).all()
+
+
+@pytest.mark.parametrize("part", ["Slices", "Length", "Confidence", "Judges", "Position"])
+def test_every_diagnosis_of_the_judge_is_drawn(part: str, demo: Path) -> None:
+    test = page("agreement", demo)
+    test.session_state["diagnosis"] = part
+    test.run()
+    assert not test.exception
+    assert "Where the judge is wrong" in words(test)
+
+
 def test_a_round_is_drawn_extended_and_closed_without_the_command_line(tmp_path: Path) -> None:
     make_demo(tmp_path / "demo")
     test = page("rounds", tmp_path / "demo").run()

@@ -1,6 +1,6 @@
 """Where the judge is wrong: by judge, slice, length, confidence, position. Part of a page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,25 +27,29 @@ from workbench.project import Project
 Rows = Sequence[tuple[str, Estimate | None]]
 
 
+@st.fragment
 def show_judge_errors(project: Project, findings: Findings, main: StratumReading) -> None:
-    """Every diagnosis of the judge, each with n and what it means."""
+    """The diagnosis that the reader picks, with n and what it means.
+
+    One at a time, and drawn again alone: a dozen charts at once would keep the page waiting.
+    """
     audited = findings.audited("main")
     st.header("Where the judge is wrong")
     st.caption(
         "Groups that were not declared before the draw are hints where to look: among twenty of "
         "them one is bound to look bad. Intervals hold at every label (anytime)."
     )
-    tabs = st.tabs(["Slices", "Length", "Confidence", "Judges", "Position"])
-    with tabs[0]:
-        _show_slices(findings, audited, main)
-    with tabs[1]:
-        _show_length(audited, main)
-    with tabs[2]:
-        _show_confidence(audited, main)
-    with tabs[3]:
-        _show_judges(project, findings, audited, main)
-    with tabs[4]:
-        _show_position(project)
+    show: dict[str, Callable[[], None]] = {
+        "Slices": lambda: _show_slices(findings, audited, main),
+        "Length": lambda: _show_length(audited, main),
+        "Confidence": lambda: _show_confidence(audited, main),
+        "Judges": lambda: _show_judges(project, audited, main),
+        "Position": lambda: _show_position(project),
+    }
+    chosen = st.segmented_control(
+        "Look at", list(show), default="Slices", required=True, key="diagnosis"
+    )
+    show[chosen or "Slices"]()
 
 
 def _show_slices(findings: Findings, audited: pd.DataFrame, main: StratumReading) -> None:
@@ -156,9 +160,7 @@ def _show_confidence(audited: pd.DataFrame, main: StratumReading) -> None:
     )
 
 
-def _show_judges(
-    project: Project, findings: Findings, audited: pd.DataFrame, main: StratumReading
-) -> None:
+def _show_judges(project: Project, audited: pd.DataFrame, main: StratumReading) -> None:
     rows_of = project.store.rows_of(audited["pair_id"].tolist())
     rows = [
         (

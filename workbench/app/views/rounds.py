@@ -1,21 +1,30 @@
 """Draw, watch, extend and close rounds without the command line."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import cast
 
+import pandas as pd
 import streamlit as st
 
+from pipelines.agreement.decision import Gate
+from pipelines.agreement.plan import Plan
+from pipelines.agreement.plan import plan as make_plan
 from pipelines.errors import BadInput
 from pipelines.preferences.combine import RULES
 from workbench.app.findings import Findings, all_judges, find, round_names
-from workbench.app.words import DECISION_WORDS, interval_words, plain
+from workbench.app.plan_chart import plan_figure
+from workbench.app.words import DECISION_WORDS, download, interval_words, plain
 from workbench.audit.certificate import make_certificate
-from workbench.audit.design import Mode, Ties
+from workbench.audit.design import Mode, RoundDesign, Ties
 from workbench.audit.draw import draw_planned, plan_round
 from workbench.audit.extend import extend_round
 from workbench.audit.options import Overrides, draw_options
+from workbench.audit.reading import gate_of
 from workbench.audit.rounds import close_round
 from workbench.project import Project
+
+ASSUMED_TIES = 0.10  # share of pairs that people call a tie, where nothing is known yet
 
 
 def render(project: Project) -> None:
@@ -142,8 +151,43 @@ def _show_draw(project: Project) -> None:
             f"**{part.name}**: {part.n_asked:,} of {part.n_population:,} pairs, about "
             f"{hours:.1f} hours at {audit.seconds_per_pair:.0f} seconds a pair."
         )
+    with st.expander("What to expect of this round, before anybody works"):
+        if st.checkbox("Compute it (a few seconds)"):
+            _show_plan(gate_of(plan.design.strata[0]), plan.design, audit.seconds_per_pair)
     if st.button(f"Draw {plan.design.name}", type="primary"):
         _act(lambda: draw_planned(project, plan), f"{plan.design.name} is drawn and open.")
+
+
+def _show_plan(gate: Gate, design: RoundDesign, seconds_per_pair: float) -> None:
+    part = design.strata[0]
+    if not 0 < part.n_asked <= part.n_population:
+        st.info("Nothing would be drawn.")
+        return
+    found = _plan(gate, part.n_population, part.n_asked, design.mode, seconds_per_pair)
+    st.plotly_chart(plan_figure(found), key="plan", width="stretch")
+    table = pd.DataFrame([asdict(row) for row in found.rows])
+    st.dataframe(table, hide_index=True, width="stretch")
+    if found.warning:
+        st.warning(found.warning)
+    st.caption(
+        f"For each agreement that people might turn out to have (theta): how the round ends, and "
+        f"the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
+        f"{part.n_population:,}. Figures: {found.method}."
+    )
+    download(table, "plan.csv", "csv-plan")
+
+
+@st.cache_data(max_entries=32, show_spinner="Computing the plan...")
+def _plan(gate: Gate, n_population: int, n_drawn: int, mode: Mode, seconds_per_pair: float) -> Plan:
+    ties = ASSUMED_TIES if gate.ties == "decisive" else 0.0
+    return make_plan(
+        gate,
+        n_population,
+        n_drawn=n_drawn,
+        mode=mode,
+        tie_share=ties,
+        seconds_per_pair=seconds_per_pair,
+    )
 
 
 def _act(action: Callable[[], object], said: str) -> None:
