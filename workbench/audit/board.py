@@ -1,7 +1,8 @@
 """One round's slots in memory, so that dealing from a hundred thousand of them takes milliseconds.
 
 The board is a hint, never the truth: what it proposes is checked in the database, by the rule
-itself, before anybody gets it. It is loaded again now and then, since another program may write.
+itself, before anybody gets it. Other programs write too: now and then its counts are compared with
+the database's, and it is loaded again when they differ.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from workbench.audit.dealing import score
 from workbench.db.models import Item, Skip, Slot, Vote
 
-RELOAD_S = 30.0
+CHECK_S = 30.0
 FIRST_CHUNK = 256
 
 Rows = NDArray[np.int64]
@@ -31,7 +32,7 @@ class Board:
     """
 
     def __init__(self, session: Session, round_id: int, seed: int, now: float) -> None:
-        self.round_id, self.seed, self.loaded_at = round_id, seed, now
+        self.round_id, self.seed, self.checked_at = round_id, seed, now
         rows = session.execute(
             select(Slot.id, Slot.item_id, Slot.number)
             .join(Item, Item.id == Slot.item_id)
@@ -49,7 +50,7 @@ class Board:
 
     def reload(self, session: Session, now: float) -> None:
         """Read again who filled what, who skipped what, and who voted beside the count."""
-        self.loaded_at = now
+        self.checked_at = now
         self.filled_by = np.zeros(len(self.slot_ids), dtype=np.int64)
         self.live_votes: Counter[int] = Counter()
         # Per item: people who may get none of its slots although they filled none.
@@ -63,8 +64,9 @@ class Board:
         skips = select(Skip.item_id, Skip.annotator_id).where(
             Skip.round_id == self.round_id, Skip.undone_at.is_(None)
         )
+        self.n_skips = 0
         for item_id, annotator_id in session.execute(skips):
-            self.barred[item_id].add(annotator_id)
+            self.skipped(item_id, annotator_id)
 
     def has_all_slots(self, session: Session) -> bool:
         """Whether the round still has as many slots as this board: an extension adds some."""
@@ -72,6 +74,20 @@ class Board:
             select(func.count()).select_from(Slot).where(Slot.round_id == self.round_id)
         )
         return n_slots == len(self.slot_ids)
+
+    def agrees(self, session: Session, now: float) -> bool:
+        """Whether the database has as many live votes, counting ones and skips as this board."""
+        self.checked_at = now
+        n_live, n_counting = session.execute(
+            select(func.count(), func.count().filter(Vote.counts.is_(True))).where(
+                Vote.round_id == self.round_id, Vote.undone_at.is_(None)
+            )
+        ).one()
+        n_skips = session.scalar(
+            select(func.count()).where(Skip.round_id == self.round_id, Skip.undone_at.is_(None))
+        )
+        ours = (self.live_votes.total(), self.n_filled, self.n_skips)
+        return ours == (n_live, n_counting, n_skips)
 
     # What the server itself writes, it also tells the board.
 
@@ -98,10 +114,12 @@ class Board:
 
     def skipped(self, item_id: int, annotator_id: int) -> None:
         """A skip was stored."""
+        self.n_skips += 1
         self.barred[item_id].add(annotator_id)
 
     def skip_undone(self, item_id: int, annotator_id: int) -> None:
         """A skip was taken back."""
+        self.n_skips -= 1
         self.barred[item_id].discard(annotator_id)
 
     @property
@@ -176,10 +194,16 @@ class Desk:
     def __init__(self) -> None:
         self._boards: dict[int, Board] = {}
 
-    def board(self, session: Session, round_id: int, seed: int, now: float) -> Board:
-        """The round's board, loaded or refreshed when it is time."""
+    def board(
+        self, session: Session, round_id: int, seed: int, now: float, max_age_s: float = CHECK_S
+    ) -> Board:
+        """The round's board; one that was not compared with the database so long is, first."""
         board = self._boards.get(round_id)
-        if board is not None and now - board.loaded_at < RELOAD_S and now >= board.loaded_at:
+        if board is None:
+            return self.refresh(session, round_id, seed, now)
+        if abs(now - board.checked_at) <= max_age_s:
+            return board
+        if board.has_all_slots(session) and board.agrees(session, now):
             return board
         return self.refresh(session, round_id, seed, now)
 

@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 RECENT = 8
-# Somebody with nothing to do makes the board be read again, for slots that an extension added.
-STARVING_RELOAD_S = 5.0
+# Somebody with nothing to do has the board checked sooner: an extension may have added slots.
+STARVING_CHECK_S = 5.0
 
 
 # Built once: putting a statement together costs more than running it.
@@ -110,14 +110,18 @@ def sync(session: Session, request: SyncRequest, desk: Desk, now: float | None =
     ):
         right = top_up(session, holder, board, present, want - len(mine), now)
         mine = queue_of(session, holder, now)
-        if not right or (not mine and now - board.loaded_at > STARVING_RELOAD_S):
+        known = board
+        if not right:
             board = desk.refresh(session, holder.round_id, seed, now)
+        elif not mine:
+            board = desk.board(session, holder.round_id, seed, now, STARVING_CHECK_S)
+        if not right or board is not known:
             top_up(session, holder, board, present, want - len(mine), now)
             mine = queue_of(session, holder, now)
     owned = {lease.lease_id for lease in mine}
-    known = set(request.have)
+    held = set(request.have)
     new = [(lease.lease_id, lease.item_id, lease.left) for lease in mine]
-    new = [lease for lease in new if lease[0] not in known] if request.want > 0 else []
+    new = [lease for lease in new if lease[0] not in held] if request.want > 0 else []
     return Reply(
         acks=acks,
         items=shown_items(session, new),

@@ -156,7 +156,7 @@ class Ledger:
         if state.undone:
             return STORED
         if state.skipped:
-            self._retract_skip(leased.item_id)
+            self._retract_skip(leased)
         self._end_leases(leased, everybody=counts)
         if self.board.round_id == leased.round_id:
             self.board.voted(leased.slot_id, leased.item_id, self.annotator_id, counts=counts)
@@ -300,17 +300,19 @@ class Ledger:
     def _is_closed(self, round_id: int) -> bool:
         return self.session.scalar(select(Round.closed_at).where(Round.id == round_id)) is not None
 
-    def _retract_skip(self, item_id: int) -> None:
+    def _retract_skip(self, leased: _Leased) -> None:
         """A verdict after all (from another tab): the person's skip of the pair no longer holds."""
         self.session.execute(
             update(Skip)
             .where(
                 Skip.annotator_id == self.annotator_id,
-                Skip.item_id == item_id,
+                Skip.item_id == leased.item_id,
                 Skip.undone_at.is_(None),
             )
             .values(undone_at=self.now)
         )
+        if self.board.round_id == leased.round_id:
+            self.board.skip_undone(leased.item_id, self.annotator_id)
 
     def _end_leases(self, leased: _Leased, *, everybody: bool) -> None:
         """The pair leaves this person's queues and, once its slot is filled, everybody's."""
