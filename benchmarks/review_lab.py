@@ -5,6 +5,7 @@ Shared by the browser tests and by the two benchmarks of the review page.
 
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -405,6 +406,17 @@ def _as_seen(vote: dict[str, Any], row: sqlite3.Row) -> bool:
     if row["both_bad"]:
         label = "both_bad"
     return texts_agree and label == vote["label"]
+
+
+def machine() -> str:
+    """The machine that a figure was measured on, and how busy it was."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else model
+    load = os.getloadavg()[0]
+    return f"{platform.system()}, {os.cpu_count()} cores ({model}), load {load:.1f} at the start"
 
 
 def quantile(values: Iterable[float], q: float) -> float:

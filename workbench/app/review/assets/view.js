@@ -13,6 +13,9 @@ const TOAST_MS = 4_000;
 const FLASH_MS = 140;
 const READY_AHEAD = 3; // pairs whose nodes are made before they are shown
 
+// Safari has no requestIdleCallback.
+const whenIdle = window.requestIdleCallback?.bind(window) ?? ((task) => setTimeout(task, 50));
+
 /** Sets a text only if it differs: setting it anyway would lay the line out again. */
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -117,8 +120,10 @@ export class View {
         this.root.dataset.shown = item.id;
         this.session.clock.restart();
         if (this.settings.difference) this.mark();
-        this.announce(item);
-        this.session.queue.slice(1, 1 + READY_AHEAD).forEach(prepare);
+        whenIdle(() => {
+          if (this.shown === item) this.announce(item);
+          this.session.queue.slice(1, 1 + READY_AHEAD).forEach(prepare);
+        });
       };
       port2.postMessage(0);
     });
