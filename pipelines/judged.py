@@ -29,7 +29,7 @@ from pipelines.tables import DICTIONARY_COLUMNS, SCHEMAS
 if TYPE_CHECKING:
     from pipelines.store import PairStore
 
-RAW_CHARS = 2_000  # of what a judge said, kept with its verdict; its log holds all of it
+RAW_CHARS = 20_000  # of what a judge said, kept with its verdict; its log holds all of it
 RATIONALE_CHARS = 8_000
 _CHUNK = 16_384
 _SCHEMA = SCHEMAS["verdicts"]

@@ -37,7 +37,7 @@ _BROKEN_RETRIES = 2  # of an answer that came, but is no good: each may be bille
 _THROTTLE_FACTOR = 6  # a turned-away call costs nothing, so it may come back more often
 _OUTAGES_IN_A_ROW = 20  # with so many requests given up in a row, the service is down
 _TURNED_AWAY = 20  # so many questions turned away, and none taken: the settings are wrong
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -317,6 +317,6 @@ def _proxy(url: str) -> str | None:
     """The proxy that the environment names for this address; none for this machine itself."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host in _LOOPBACK or urllib.request.proxy_bypass(host):
+    if host in LOOPBACK or urllib.request.proxy_bypass(host):
         return None
     return urllib.request.getproxies().get(parts.scheme)

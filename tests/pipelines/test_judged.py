@@ -146,7 +146,7 @@ def test_long_and_broken_texts_are_bounded_and_cleaned(tmp_path):
     store.put_judgments("mine", [("p0", said)])
     (kept,) = store.pairs([0])[0].ai
     assert kept.raw is not None
-    assert len(kept.raw) == 2000
+    assert len(kept.raw) == 20_000
     assert kept.rationale == "bad ? half"
 
 

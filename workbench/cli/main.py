@@ -15,6 +15,7 @@ from workbench.cli import (
     export,
     import_,
     init,
+    judge,
     report,
     serve,
 )
@@ -31,6 +32,7 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("import")(import_.import_)
 app.command("agreement")(agreement.agreement)
+app.add_typer(judge.app, name="judge")
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)

@@ -1,0 +1,100 @@
+"""What a judge's runs were: `runs/judge/<judge>/manifest.json`, replaced whole, never half."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.errors import BadInput
+from pipelines.judge.budget import Bound
+
+Ended = Literal["running", "done", "interrupted", "service", "failed", "killed"] | Bound
+
+
+class Entry(BaseModel):
+    """Base of what the manifest holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Spent(Entry):
+    """Requests, tokens and dollars; `usd` lacks `n_unpriced` requests without a price."""
+
+    requests: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    n_unpriced: int = 0
+
+
+class RunEntry(Entry):
+    """One run: under which settings, and what came of it."""
+
+    started_at: float  # Unix seconds
+    seconds: float | None = None  # None while it runs, and for one that was killed
+    ended: Ended = "running"
+    error: str | None = None
+    spec_hash: str
+    template_hash: str
+    spec: dict[str, Any]
+    limits: dict[str, Any]
+    n_wanted: int
+    n_judged: int = 0  # by this run
+    n_failed: int = 0
+    spent: Spent = Spent()
+    version: str
+    git_revision: str | None
+
+
+class Published(Entry):
+    """Which state of the log is in the store."""
+
+    spec_hash: str
+    orders: list[str | None]
+    log_bytes: int
+    n_pairs: int
+    sha256: str
+
+
+class JudgeManifest(Entry):
+    """All runs of one judge. `spent` is the whole log's, killed runs included."""
+
+    format_version: int = 1
+    judge: str
+    spent: Spent = Spent()
+    published: Published | None = None
+    runs: tuple[RunEntry, ...] = ()
+
+
+def read_manifest(path: Path, judge: str) -> JudgeManifest:
+    """The manifest; an empty one before the first run. A run that was killed is marked so.
+
+    Raises:
+        BadInput: It is damaged.
+    """
+    try:
+        found = JudgeManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return JudgeManifest(judge=judge)
+    except ValidationError as error:
+        raise BadInput(
+            f"{path}: damaged, or written by another version of the program; "
+            "move it away (the judgments are in the log beside it) and run again"
+        ) from error
+    runs = tuple(
+        run.model_copy(update={"ended": "killed"}) if run.ended == "running" else run
+        for run in found.runs
+    )
+    return found.model_copy(update={"runs": runs})
+
+
+def write_manifest(path: Path, manifest: JudgeManifest) -> None:
+    """Replace the manifest in one step."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(manifest.model_dump_json(indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,325 @@
+"""One judge over the pairs of a project: what is pending is asked, logged, and put in the store.
+
+Pending is what is wanted (each pair in each order) less what the log holds under the same question,
+so a run that was cut off goes on where it stopped, and a judge that is asked something else begins
+anew while the others keep what they have.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import ServiceFailed, WorkbenchError
+from pipelines.judge.budget import Budget
+from pipelines.judge.desk import Desk, Steps, Ticket
+from pipelines.judge.index import LogIndex, iter_judgments, read_index
+from pipelines.judge.log import LOG_NAME, JudgmentLog, Mark, Spend
+from pipelines.judge.manifest import (
+    Ended,
+    JudgeManifest,
+    Published,
+    RunEntry,
+    Spent,
+    read_manifest,
+    write_manifest,
+)
+from pipelines.judge.spec import JudgeSpec
+from pipelines.models.completions import Price
+from pipelines.models.engine import Engine
+from pipelines.provenance import git_revision, program_version
+from pipelines.records import Order, PreferencePair
+from pipelines.store import PairStore
+
+GRACE_S = 10.0  # for what is in flight, after a run was asked to stop
+_TICK_S = 0.2  # between two reports of how far it is
+
+Ask = Callable[[PreferencePair, Order | None], Steps]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one judge asks about every pair."""
+
+    spec: JudgeSpec
+    template_hash: str
+    orders: tuple[Order | None, ...]
+    ask: Ask  # the mode: a judgment in the making for a pair and an order
+    price: Price | None = None
+
+    @property
+    def hash(self) -> str:
+        """Names the question."""
+        return self.spec.hash(self.template_hash)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    judge: str
+    n_wanted: int
+    n_done: int  # judged or failed, in this run and before
+    n_before: int  # of them, before
+    n_failed: int  # in this run
+    usd: float  # in this run
+    seconds: float
+
+
+@dataclass(frozen=True)
+class JudgeRun:
+    """What a run did. `n_judged`, `failed` and `n_pending` are of the judge now, all in all."""
+
+    judge: str
+    ended: Ended
+    n_wanted: int
+    n_judged: int
+    failed: dict[str, int]  # by reason
+    n_pending: int
+    n_new: int  # judgments and failures of this run
+    n_outages: int  # requests that failed for the service's sake, in this run
+    error: str | None
+    spent: Spend  # in this run
+    seconds: float
+    torn_bytes: int
+    n_damaged: int
+
+
+class JudgeFolder:
+    """The files of one judge in a project."""
+
+    def __init__(self, project_dir: Path, judge: str):
+        self.path = project_dir / "runs" / "judge" / judge
+        self.log = self.path / LOG_NAME
+        self.manifest = self.path / "manifest.json"
+
+
+class StopSignal:
+    """How a run is told to stop: once, and it finishes what is in flight; twice, and it does not.
+
+    Safe to call from a signal handler of the event loop.
+    """
+
+    def __init__(self, grace_s: float = GRACE_S):
+        self.asked = False
+        self._grace_s = grace_s
+        self._desk: Desk | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        """Stop."""
+        if self._desk is None or self._task is None:
+            self.asked = True
+            return
+        if self.asked:
+            self._task.cancel()
+        else:
+            self.asked = True
+            self._desk.stop("interrupted")
+            asyncio.get_running_loop().call_later(self._grace_s, self._task.cancel)
+
+    def watch(self, desk: Desk, task: asyncio.Task[None]) -> None:
+        """From now on this run is meant."""
+        self._desk, self._task = desk, task
+        if self.asked:
+            desk.stop("interrupted")
+
+
+async def run_judge(
+    project_dir: Path,
+    store: PairStore,
+    question: Question,
+    engine: Engine,
+    budget: Budget,
+    *,
+    retry_failed: bool = False,
+    stop: StopSignal | None = None,
+    on_standing: Callable[[Standing], None] | None = None,
+) -> JudgeRun:
+    """Ask what is pending, and put all judgments of the judge into the store at the end.
+
+    The caller holds `project_lock`. However the run ends, but for a killed process, what was judged
+    is in the store; after a kill it is in the log, and the next run puts it there.
+
+    Args:
+        project_dir: The project's folder.
+        store: Its pairs.
+        question: What the judge asks.
+        engine: Who answers.
+        budget: What may be spent, over all judges of this run.
+        retry_failed: Ask again what failed before.
+        stop: Calling it ends the run cleanly.
+        on_standing: Called a few times a second.
+
+    Raises:
+        BadInput: The engine cannot be used as it is set; a file cannot be written; imported
+            verdicts have the judge's name.
+    """
+    spec = question.spec
+    folder = JudgeFolder(project_dir, spec.name)
+    store.check_judge_name(spec.name)
+    log = JudgmentLog(folder.log)
+    try:
+        index = read_index(folder.log, question.hash, store, question.orders)
+        before = read_manifest(folder.manifest, spec.name)
+        entry = run_entry(question, asdict(budget.limits), index)
+        write_manifest(folder.manifest, with_run(before, entry, index, None))
+        started = time.perf_counter()
+        n_before = index.state.size - int(index.pending(retry_failed).sum())
+
+        def standing() -> Standing:
+            return Standing(
+                spec.name,
+                index.state.size,
+                n_before + desk.n_judged + desk.n_failed,
+                n_before,
+                desk.n_failed,
+                desk.spent.usd,
+                time.perf_counter() - started,
+            )
+
+        last_told = 0.0
+
+        def on_change() -> None:
+            nonlocal last_told
+            now = time.monotonic()
+            if on_standing is not None and now - last_told >= _TICK_S:
+                last_told = now
+                on_standing(standing())
+
+        fresh = tickets(store, question, index, retry_failed)
+        desk = Desk(fresh, log, index, budget, question.price, on_change)
+        ended, error = await _answer(desk, engine, stop or StopSignal())
+        if on_standing is not None:
+            on_standing(standing())
+        seconds = time.perf_counter() - started
+        entry = entry.model_copy(
+            update={
+                "seconds": round(seconds, 3),
+                "ended": ended,
+                "error": None if error is None else str(error),
+                "n_judged": desk.n_judged,
+                "n_failed": desk.n_failed,
+                "spent": Spent.model_validate(asdict(desk.spent)),
+            }
+        )
+    finally:
+        log.close()
+    write_manifest(folder.manifest, with_run(before, entry, index, desk.spent))
+    publish(folder, store, question, index)
+    if error is not None and not isinstance(error, ServiceFailed):
+        raise error
+    return JudgeRun(
+        judge=spec.name,
+        ended=ended,
+        n_wanted=index.state.size,
+        n_judged=index.n_judged,
+        failed=index.failed(),
+        n_pending=index.n_todo,
+        n_new=desk.n_judged + desk.n_failed,
+        n_outages=desk.n_outages,
+        error=str(error) if error is not None else desk.last_outage,
+        spent=desk.spent,
+        seconds=seconds,
+        torn_bytes=log.torn_bytes,
+        n_damaged=index.n_damaged,
+    )
+
+
+def publish(folder: JudgeFolder, store: PairStore, question: Question, index: LogIndex) -> None:
+    """Put what the log says into the store, unless the store has it already.
+
+    Before anything is judged under a new question, the store keeps the answers to the old one.
+    """
+    judge = question.spec.name
+    if not (index.offset >= 0).any():
+        return
+    manifest = read_manifest(folder.manifest, judge)
+    state = Published(
+        spec_hash=question.hash,
+        orders=list(question.orders),
+        log_bytes=folder.log.stat().st_size,
+        n_pairs=len(index.texts),
+        sha256=_sha256_in(store, judge),
+    )
+    if manifest.published == state:
+        return
+    store.put_judgments_by_row(judge, iter_judgments(folder.log, index, judge))
+    state = state.model_copy(update={"sha256": _sha256_in(store, judge)})
+    write_manifest(folder.manifest, manifest.model_copy(update={"published": state}))
+
+
+async def _answer(
+    desk: Desk, engine: Engine, stop: StopSignal
+) -> tuple[Ended, WorkbenchError | None]:
+    """Let the engine answer until nothing is left, or something stops it."""
+
+    async def exchange() -> None:
+        async with aclosing(engine.ask(desk)) as replies:
+            async for key, reply in replies:
+                desk.take(key, reply)
+
+    task = asyncio.create_task(exchange())
+    stop.watch(desk, task)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stop.asked:
+            raise
+        return "interrupted", None
+    except ServiceFailed as error:
+        return "service", error
+    except WorkbenchError as error:
+        return "failed", error
+    return desk.stopped or "done", None
+
+
+def tickets(
+    store: PairStore, question: Question, index: LogIndex, retry_failed: bool
+) -> Iterator[Ticket]:
+    """Every pending judgment, by pair; one row group of pairs in memory at a time."""
+    spec_hash, pending = question.hash, index.pending(retry_failed)
+    rows: npt.NDArray[np.bool_] = np.logical_or.reduce(pending, axis=1)
+    for row, pair in store.iter_texts(rows):
+        if pair.id is None:
+            raise ValueError("a pair of the store has no id")
+        for column, order in enumerate(question.orders):
+            if pending[row, column]:
+                mark = Mark(spec_hash, row, pair.id, index.text(row), order)
+                yield Ticket(mark, column, question.ask(pair, order))
+
+
+def run_entry(question: Question, limits: dict[str, Any], index: LogIndex) -> RunEntry:
+    """A run that has begun."""
+    return RunEntry(
+        started_at=time.time(),
+        spec_hash=question.hash,
+        template_hash=question.template_hash,
+        spec=question.spec.model_dump(mode="json"),
+        limits=limits,
+        n_wanted=index.state.size,
+        version=program_version(),
+        git_revision=git_revision(),
+    )
+
+
+def with_run(
+    manifest: JudgeManifest, entry: RunEntry, index: LogIndex, spent: Spend | None
+) -> JudgeManifest:
+    """The manifest with this run as its last, and all that was ever spent."""
+    total = asdict(index.spent)
+    for name, value in asdict(spent or Spend()).items():
+        total[name] += value
+    return manifest.model_copy(
+        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(total)}
+    )
+
+
+def _sha256_in(store: PairStore, judge: str) -> str:
+    return next((file.sha256 for file in store.manifest().judged if file.judge == judge), "")
