@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,6 +99,12 @@ def _guarded(view: View, project: Project, viewer: Viewer) -> None:
         show(view, project, viewer)
     except WorkbenchError as error:
         st.error(str(error))
+    if view is not REVIEW:
+        st.divider()
+        st.html(
+            f'<small>You are {escape(viewer.name)}. <a href="leave" target="_self">Not you?</a>'
+            "</small>"
+        )
 
 
 main()

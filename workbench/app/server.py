@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from workbench.app.access import PROJECT_VARIABLE, TEAM_VARIABLE
+from workbench.app.access import LINK_COOKIE, NAME_COOKIE, PROJECT_VARIABLE, TEAM_VARIABLE
 from workbench.app.desks import Desks
 from workbench.app.fence import Fence
 from workbench.audit.queue import SyncRequest, TokenRefused
@@ -78,6 +78,14 @@ def sync_route(desks: Desks) -> Route:
     return Route(SYNC_PATH, answer, methods=["POST"])
 
 
+async def _leave(_: Request) -> Response:
+    """Forget who sits at this browser, and ask again."""
+    response = RedirectResponse("./", 303, headers={"cache-control": "no-store"})
+    for name in (LINK_COOKIE, NAME_COOKIE):
+        response.delete_cookie(name)
+    return response
+
+
 def _tell_script_error(error: Exception) -> bool:
     """One sentence for the person at the page; what happened stands in the log."""
     _log.error("a page failed", exc_info=error)
@@ -107,7 +115,7 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
 
     return st.App(
         SCRIPT,
-        routes=[sync_route(desks)],
+        routes=[sync_route(desks), Route("/leave", _leave)],
         middleware=[
             Middleware(
                 Fence,

@@ -149,7 +149,7 @@ def top_up(
     """
     open_now = session.execute(_OPEN, {"present": list(present), "round": holder.round_id})
     leased = dict(open_now.all())
-    _promote(session, board, leased)
+    _promote(session, board, leased, now)
     proposed = list(islice(board.proposals(holder.annotator_id, present, leased), n_wanted))
     if not proposed:
         return True
@@ -195,10 +195,11 @@ def _issue(
     )
 
 
-def _promote(session: Session, board: Board, leased: Collection[int]) -> None:
+def _promote(session: Session, board: Board, leased: Collection[int], now: float) -> None:
     """A slot that lost its counting vote, and that nobody has in their queue, takes a late one.
 
-    Otherwise a pair whose late voter may not see it again could wait for ever.
+    Otherwise a pair whose late voter may not see it again could wait for ever. The vote is dated
+    anew, so that the round as it was before can still be read; `client_at` keeps its own time.
     """
     waiting = [slot for slot in board.surplus if slot in board.row_of and slot not in leased]
     waiting = [slot for slot in waiting if board.filled_by[board.row_of[slot]] == 0]
@@ -224,7 +225,7 @@ def _promote(session: Session, board: Board, leased: Collection[int]) -> None:
     for vote in late.all():
         if vote.slot_id not in filled:
             filled.add(vote.slot_id)
-            vote.counts = True
+            vote.counts, vote.created_at = True, now
             board.promoted(vote.slot_id, vote.annotator_id)
     board.surplus.difference_update(waiting)
     session.flush()

@@ -318,6 +318,23 @@ def test_colleagues_enter_by_their_link_and_only_while_it_stands(tmp_path: Path)
     assert server.stop() == (0, "Everybody needs a personal link: `workbench annotator add NAME`\n")
 
 
+def test_leaving_forgets_who_sat_here(server: Server) -> None:
+    status, headers, _ = get(f"{server.url}/leave")
+    assert (status, headers["location"]) == (303, "./")
+    assert "Max-Age=0" in headers["set-cookie"]
+
+
+def test_a_stop_with_open_pages_is_quick_and_quiet(folder: Path) -> None:
+    server = Server(folder)
+    with connect(
+        server.url.replace("http", "ws") + "/_stcore/stream",
+        subprotocols=["streamlit"],  # type: ignore[list-item]  # a NewType of str
+    ):
+        start = time.monotonic()
+        assert server.stop() == (0, "")
+        assert time.monotonic() - start < 8
+
+
 def refused(folder: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
         [*SERVE, "--project", str(folder), *options], capture_output=True, text=True, timeout=60

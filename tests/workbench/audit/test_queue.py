@@ -148,19 +148,19 @@ def test_nobody_gets_more_by_being_faster(engine: Engine) -> None:
 
 
 def test_somebody_who_joins_takes_a_random_share_of_what_is_open(engine: Engine) -> None:
-    world = World(engine, n_items=300, overlap=1000)
+    world = World(engine, n_items=200, overlap=1000)
     ana = world.page("ana")
     for _ in range(30):
         ana.vote()
         ana.sync()
     ben = world.page("ben")
-    for _ in range(300):
+    for _ in range(130):
         for page in (ana, ben):
             if page.queue:
                 page.vote()
             page.sync()
-    # Of the 270 open ones 12 were in ana's queue; of the others about half are ben's.
-    assert 100 < ben.last.mine < 160
+    # Of the 170 open ones 12 were in ana's queue; of the others about half are ben's (sd 6).
+    assert 55 < ben.last.mine < 103
 
 
 def test_what_an_absent_person_left_open_passes_on_and_late_votes_are_kept(
@@ -437,7 +437,9 @@ def test_a_slot_that_loses_its_vote_takes_the_late_one_that_waits(engine: Engine
     world.now += 11 * MINUTE
     while ana.sync() and ana.queue:
         ana.vote()
-    assert world.all(select(Vote.counts).where(Vote.id == late)) == [True]
+    (promoted,) = world.all(select(Vote).where(Vote.id == late))
+    assert promoted.counts
+    assert promoted.created_at == world.now  # before now it did not count
 
 
 def test_a_revoked_person_is_refused_and_their_slots_pass_on(world: World) -> None:

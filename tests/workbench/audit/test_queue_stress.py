@@ -95,7 +95,7 @@ def test_whatever_people_do_every_slot_gets_one_vote_and_none_is_lost(
 ) -> None:
     world = World(engine, n_items=70, overlap=3, seed=1)
     crowd = Crowd(world, seed=int(calm), n_people=4, calm=calm)
-    for step in range(260):
+    for step in range(200):
         crowd.step()
         if step % 40 == 0:
             check_database(world)
