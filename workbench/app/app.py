@@ -102,7 +102,7 @@ def _guarded(view: View, project: Project, viewer: Viewer) -> None:
     if view is not REVIEW:
         st.divider()
         st.html(
-            f'<small>You are {escape(viewer.name)}. <a href="leave" target="_self">Not you?</a>'
+            f'<small>You are {escape(viewer.name)}. <a href="leave" target="_self" style="color: inherit">Not you?</a>'
             "</small>"
         )
 
