@@ -13,6 +13,13 @@ const TOAST_MS = 4_000;
 const FLASH_MS = 140;
 const READY_AHEAD = 3; // pairs whose nodes are made before they are shown
 
+// A message posted within a frame is handled after it was drawn.
+function whenDrawn(task) {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = task;
+  port2.postMessage(0);
+}
+
 // Safari has no requestIdleCallback.
 const whenIdle = window.requestIdleCallback?.bind(window) ?? ((task) => setTimeout(task, 50));
 
@@ -108,24 +115,22 @@ export class View {
   /** What may wait until the pair is on the screen: its clock, marks, reading aloud, the next pairs. */
   afterFirstFrame(item, conversation) {
     requestAnimationFrame(() => {
+      if (this.shown !== item) return;
       // Scrolling needs the layout, which the frame makes anyway; earlier it would be made twice.
       for (const side of ["left", "right"]) this.body(side).scrollTop = 0;
       // The newest turn is what the responses answer.
       this.body("prompt").scrollTop = conversation ? this.body("prompt").scrollHeight : 0;
-      // A message is handled after the frame was drawn; a key pressed before it saw another pair.
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        if (this.shown !== item) return;
-        this.shownAt = performance.now();
-        this.root.dataset.shown = item.id;
-        this.session.clock.restart();
-        if (this.settings.difference) this.mark();
-        whenIdle(() => {
-          if (this.shown === item) this.announce(item);
-          this.session.queue.slice(1, 1 + READY_AHEAD).forEach(prepare);
-        });
-      };
-      port2.postMessage(0);
+      // From this frame on the pair is on the screen; a key pressed before it meant another pair.
+      this.shownAt = performance.now();
+      this.root.dataset.shown = item.id;
+      this.session.clock.restart();
+      whenDrawn(() => {
+        if (this.shown === item && this.settings.difference) this.mark();
+      });
+      whenIdle(() => {
+        if (this.shown === item) this.announce(item);
+        this.session.queue.slice(1, 1 + READY_AHEAD).forEach(prepare);
+      });
     });
   }
 
