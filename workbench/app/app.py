@@ -102,8 +102,8 @@ def _guarded(view: View, project: Project, viewer: Viewer) -> None:
     if view is not REVIEW:
         st.divider()
         st.html(
-            f'<small>You are {escape(viewer.name)}. <a href="leave" target="_self" style="color: inherit">Not you?</a>'
-            "</small>"
+            f"<small>You are {escape(viewer.name)}. "
+            '<a href="leave" target="_self" style="color: inherit">Not you?</a></small>'
         )
 
 
