@@ -94,12 +94,20 @@ class Writer:
         if joining:
             yield from self._write_continuously(joining, stopped)
         for group, members in groups.items():
-            prefix = self._prefixes.of(group, [prompt.ids for prompt in members])
+            prefix = self._prefix(group, members)
 
             def run(batch: list[Prompt], prefix: Prefix | None = prefix) -> list[Written]:
                 return self._pass(batch, prefix, stopped)
 
             yield from in_batches(members, self._n_tokens, run, self.budget, self._max_rows)
+
+    def _prefix(self, group: Hashable | None, prompts: list[Prompt]) -> Prefix | None:
+        """What these share, where padding may stand behind it."""
+        # A sliding window reaches back over a number of places, and padding takes places.
+        window = getattr(self._loaded.model.config.get_text_config(), "sliding_window", None)
+        if window is not None and max(map(self._n_tokens, prompts)) > window:
+            return None
+        return self._prefixes.of(group, [prompt.ids for prompt in prompts])
 
     def _n_tokens(self, prompt: Prompt) -> int:
         return len(prompt.ids) + self._limit(prompt)

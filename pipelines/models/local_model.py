@@ -1,6 +1,7 @@
 """Loads a model and its tokenizer with `from_pretrained`; whatever is missing is one sentence."""
 
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Loaded:
         model: In evaluation mode, on `device`.
         tokenizer: With a chat template.
         context: The most tokens of prompt and answer together; None when nobody knows.
+        n_tokens: Token ids below this have an embedding.
         eos_ids: Tokens that end an answer.
         pad_id: Fills rows of a batch; never attended to.
     """
@@ -39,6 +41,7 @@ class Loaded:
     tokenizer: Any
     device: torch.device
     context: int | None
+    n_tokens: int
     eos_ids: tuple[int, ...]
     pad_id: int
 
@@ -59,16 +62,17 @@ def load(settings: LocalModel) -> Loaded:
             model = _adapted(settings, model)
     model.eval()
     model.requires_grad_(False)
-    _check_sizes(name, model, tokenizer)
+    n_tokens = _n_tokens(name, model, tokenizer)
     eos_ids = _eos_ids(model, tokenizer)
     pad_id = tokenizer.pad_token_id
-    if pad_id is None:
+    if pad_id is None or pad_id >= n_tokens:
         pad_id = eos_ids[0] if eos_ids else 0
     # Its own may set a temperature or a repetition penalty, which would change what is asked.
     model.generation_config = GenerationConfig(
         eos_token_id=list(eos_ids) or None, pad_token_id=pad_id
     )
-    return Loaded(name, model, tokenizer, device, _context(model, tokenizer), eos_ids, pad_id)
+    context = _context(model, tokenizer)
+    return Loaded(name, model, tokenizer, device, context, n_tokens, eos_ids, pad_id)
 
 
 def _source(name: str, base: Path) -> str:
@@ -180,19 +184,24 @@ def _adapted(settings: LocalModel, model: Any) -> Any:
 
     source = _source(settings.adapter, settings.base)
     try:
-        adapted = PeftModel.from_pretrained(model, source)
+        with warnings.catch_warnings():
+            # peft 0.21 reads a property that transformers 5.23 has renamed; nobody here can help.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+            adapted = PeftModel.from_pretrained(model, source)
     except _LOADING_FAILS_WITH as error:
         raise BadInput(_why_not(settings.adapter, "the adapter", error)) from error
     return adapted if settings.four_bit else adapted.merge_and_unload()
 
 
-def _check_sizes(name: str, model: Any, tokenizer: Any) -> None:
+def _n_tokens(name: str, model: Any, tokenizer: Any) -> int:
+    # Added tokens may go beyond: folders exist whose tokenizer has some that are never used.
     n_rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > n_rows:
+    if tokenizer.vocab_size > n_rows:
         raise BadInput(
-            f"{name}: the tokenizer has {len(tokenizer):,} tokens and the model {n_rows:,}; take "
-            "the tokenizer that the model was trained with"
+            f"{name}: the tokenizer has {tokenizer.vocab_size:,} tokens and the model {n_rows:,}; "
+            "take the tokenizer that the model was trained with"
         )
+    return int(n_rows)
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

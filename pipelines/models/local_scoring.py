@@ -46,6 +46,11 @@ class Scorer:
         self._max_rows = max_rows
         self._checked = False
 
+    @property
+    def shares(self) -> bool:
+        """Whether preambles are computed once; no where the architecture does not allow it."""
+        return self._prefixes.usable
+
     def score(self, questions: Sequence[Question]) -> Iterator[Batch[Question, LogProbs]]:
         """Scores all questions, batch by batch, in an order of its own.
 
@@ -83,8 +88,8 @@ class Scorer:
         start = len(prefix.ids) if prefix else 0
         rows = [question.ids[start:] for question in questions]
         width = max(map(len, rows))
-        pad = self._loaded.pad_id
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device)
+        # Filled up with whatever: a padding token would only make some models warn.
+        ids = torch.tensor([row + row[-1:] * (width - len(row)) for row in rows], device=device)
         last = torch.tensor([[len(row) - 1] for row in rows], device=device)
         answers = torch.tensor([question.answers for question in questions], device=device)
         shared: dict[str, Any] = {"use_cache": False}

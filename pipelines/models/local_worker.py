@@ -117,6 +117,14 @@ class Worker:
                     f"{self._loaded.name} ({context:,} tokens)"
                 ),
             )
+        if max(ids) >= self._loaded.n_tokens:
+            return Asked(
+                key,
+                reply=_failure(
+                    f"the prompt holds a token that {self._loaded.name} has no embedding for; take "
+                    "the tokenizer that the model was trained with"
+                ),
+            )
         group: Hashable | None = None
         if request.shared_chars:
             first = request.messages[0]
