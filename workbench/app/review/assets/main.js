@@ -52,7 +52,8 @@ class Mount {
     this.root.style.setProperty("--rv-top", `${Math.max(0, Math.round(top + window.scrollY))}px`);
     // The button that opens a folded sidebar shares our top line.
     const opener = document.querySelector("[data-testid=stExpandSidebarButton]")?.getBoundingClientRect();
-    const inset = opener?.width ? Math.max(0, opener.right + 8 - left) : 0;
+    const beside = opener?.width && opener.bottom > top;
+    const inset = beside ? Math.max(0, opener.right + 8 - left) : 0;
     this.root.style.setProperty("--rv-inset", `${Math.round(inset)}px`);
   }
 
