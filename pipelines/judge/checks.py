@@ -11,7 +11,6 @@ from pipelines.errors import BadInput
 from pipelines.judge.asking import (
     FORM_TOKENS,
     Asking,
-    Form,
     Step,
     ask_form,
     together,
@@ -69,14 +68,15 @@ def check_pair(spec: JudgeSpec, template: Template, pair: PreferencePair) -> Ste
 def _check(asking: Asking, shown: str, principle: Principle) -> Step[Check]:
     ending = asking.template.parts.ending
     question = fill(ending.check, {"question": principle.critique_question.strip()})
-    form: Form[Severity] = yield from ask_form(
+    form = yield from ask_form(
         asking,
         asking.text(asking.opening(shown, question), FORM_TOKENS),
         parse_violation,
         fill(ending.check_repair, {}),
     )
     said = form.said if form.failure is not None else None
-    return Check(principle.id, form.value, form.failure, said)
+    severity = None if form.value is None else form.value.severity
+    return Check(principle.id, severity, form.failure, said)
 
 
 def _broken(checks: Sequence[Check]) -> tuple[Violation, ...]:

@@ -6,6 +6,7 @@ stand, says nothing (None): no label is ever guessed.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -71,6 +72,13 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """How badly a response breaks one principle."""
+
+    severity: Severity
+
+
+@dataclass(frozen=True)
 class ConfidenceWords:
     """Where medium and high begin; a word counts as the middle of its band."""
 
@@ -116,12 +124,13 @@ def parse_rating(text: str, low: int, high: int) -> int | None:
     return _one([_rating(value, low, high) for value in _fields(text)["rating"]])
 
 
-def parse_violation(text: str) -> Severity | None:
+def parse_violation(text: str) -> Finding | None:
     """Whether a response breaks a principle, and how badly."""
     said: list[Severity | None] = [
         _SEVERITIES.get(_plain(value)) for value in _fields(text)["violation"]
     ]
-    return _one(said)
+    severity = _one(said)
+    return None if severity is None else Finding(severity)
 
 
 def write_verdict(language: Language, answers: tuple[str, str], tie: str, verdict: Verdict) -> str:
@@ -157,8 +166,10 @@ def is_refusal(text: str) -> bool:
 
     Ask only where no verdict was found: "I cannot fault response A" is an opinion.
     """
-    start = unicodedata.normalize("NFKC", text[: _REFUSAL_CHARS + 1]).strip().replace("’", "'")
-    return len(start) <= _REFUSAL_CHARS and _REFUSAL.match(start) is not None
+    if len(text) > _REFUSAL_CHARS:
+        return False
+    start = unicodedata.normalize("NFKC", text).strip().replace("’", "'")
+    return _REFUSAL.match(start) is not None
 
 
 _REFUSAL_CHARS = 600
@@ -175,7 +186,7 @@ _REFUSAL = re.compile(
     r"(?:can't|cannot|can not|won't|will not|'m unable to|am unable to|are unable to"
     r"|'m not able to|am not able to|decline to|refuse to)\s+(?:\w+\s+){0,3}?" + _DECLINED + r"|"
     r"(?:很|非常|十分)?(?:抱歉|对不起|遗憾)[^。!?\n]{0,20}?(?:无法|不能|不便|没法|不会)|"
-    r"(?:作为(?:一个|一名)?(?:AI|人工智能)[^。!?\n]{0,15}?)?我?(?:无法|不能|不便|拒绝)(?:对此)?"
+    r"(?:作为(?:一个|一名)?(?:AI|人工智能)[^。!?\n]{0,15}?)?我?(?:无法|不能|不便|拒绝)(?:对此)?(?:进行)?"
     r"(?:协助|帮助|提供|评判|评价|评估|判断|比较|回答|回应|完成|满足|参与)"
     r")",
     re.IGNORECASE,
@@ -187,14 +198,14 @@ def _fields(text: str) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {kind: [] for kind in _KEYS}
     for line in unicodedata.normalize("NFKC", text).splitlines():
         found = list(_FIELD.finditer(line))
-        for here, following in zip(found, [*found[1:], None], strict=True):
-            end = len(line) if following is None else following.start()
+        for place, here in enumerate(found):
+            end = found[place + 1].start() if place + 1 < len(found) else len(line)
             kind = _KIND_OF[here.group("key").lower()]
             values[kind].append(line[here.end() : end])
     return values
 
 
-def _one(values: list[T | None]) -> T | None:
+def _one(values: Sequence[T]) -> T | None:
     """The value that all agree on; None if there is none, or one could not be read."""
     if not values or any(value is None or value != values[0] for value in values):
         return None
