@@ -16,6 +16,9 @@ from pipelines.errors import BadInput
 Rule = Literal["majority", "mean"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
+# Judges that are made of other judges are stored under such names; no rule counts them again.
+DERIVED = ("ensemble:", "cascade:")
+
 # Means of the same numbers in another order, or of 1 - p, differ in the last bits; labels must not.
 _ROUNDING = 1e-12
 
@@ -28,6 +31,11 @@ class Combined:
     p_a: FloatArray  # (n_pairs,) NaN where there is none
     n_failed: int  # pairs with verdicts, all of them failures
     n_abstained: int  # pairs whose verdicts contradict each other
+
+
+def is_derived(judge: str) -> bool:
+    """Whether a judge is made of others: an ensemble, or a cascade."""
+    return judge.startswith(DERIVED)
 
 
 def combine(annotations: Annotations, label: str) -> Combined:
@@ -80,7 +88,7 @@ def combine_judge(annotations: Annotations, judge: str) -> Combined:
 
 
 def combine_rule(annotations: Annotations, rule: Rule) -> Combined:
-    """All judges as one.
+    """All judges as one; those that are made of others are not counted again.
 
     Args:
         annotations: All verdicts.
@@ -90,9 +98,10 @@ def combine_rule(annotations: Annotations, rule: Rule) -> Combined:
     Raises:
         BadInput: There are no judges.
     """
-    if not annotations.judges:
+    judges = [judge for judge in annotations.judges if not is_derived(judge)]
+    if not judges:
         raise BadInput(f'there are no AI verdicts, so "{rule}" has nothing to combine')
-    parts = [combine_judge(annotations, judge) for judge in annotations.judges]
+    parts = [combine_judge(annotations, judge) for judge in judges]
     labels = np.stack([part.label for part in parts])  # (n_judges, n_pairs)
     answered = labels != NONE
     worth = np.array([1.0, 0.0, 0.5, np.nan])[labels]
@@ -110,8 +119,10 @@ def combine_rule(annotations: Annotations, rule: Rule) -> Combined:
         label = np.where(alone, n_each.argmax(axis=0), TIE).astype(np.int8)
         label[n_answers == 0] = NONE
     n = annotations.n_pairs
-    asked = np.bincount(annotations.verdict_pair, minlength=n) > 0
-    spoken = np.bincount(annotations.verdict_pair[annotations.verdict_label != NONE], minlength=n)
+    own = np.isin(annotations.verdict_judge, [annotations.judges.index(one) for one in judges])
+    asked = np.bincount(annotations.verdict_pair[own], minlength=n) > 0
+    answered_pair = annotations.verdict_pair[own & (annotations.verdict_label != NONE)]
+    spoken = np.bincount(answered_pair, minlength=n)
     return Combined(
         label=label,
         p_a=mean,
