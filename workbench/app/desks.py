@@ -6,21 +6,26 @@ they came. Requests that wait while one transaction is written to disk share the
 
 import asyncio
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
+from pipelines.errors import BadInput
+from workbench.audit.extend import draw_next_stage
 from workbench.audit.people import by_link
 from workbench.audit.queue import Desk, Reply, SyncRequest, TokenRefused, sync
 from workbench.audit.shown import ShownItem
 from workbench.db.session import reading, writing
 from workbench.project import Project
+
+_log = logging.getLogger(__name__)
 
 RENDERED_ITEMS = 1_000
 ATTEMPTS = 3
@@ -37,7 +42,7 @@ class Desks:
     """Answers the messages of review pages."""
 
     def __init__(self, project: Project) -> None:
-        self._engine, self._desk = project.engine, Desk()
+        self._project, self._engine, self._desk = project, project.engine, Desk()
         self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
         self._database = ThreadPoolExecutor(1, thread_name_prefix="review-database")
         self._renderer = ThreadPoolExecutor(1, thread_name_prefix="review-render")
@@ -103,7 +108,27 @@ class Desks:
         except BaseException:
             self._desk.forget()  # memory is ahead of what the database took back
             raise
+        for number, reply in enumerate(replies):
+            if isinstance(reply, Reply) and _has_nothing(requests[number], reply):
+                replies[number] = self._after_next_stage(requests[number], reply)
         return replies
+
+    def _after_next_stage(self, request: SyncRequest, reply: Reply) -> Reply:
+        """Active mode draws its next stage when a page runs dry; the page is then served from it.
+
+        In a transaction of its own: what people sent is committed whatever becomes of the draw.
+        """
+        try:
+            with writing(self._engine) as session:
+                if not draw_next_stage(session, self._project, reply.round_id):
+                    return reply
+        except BadInput as error:  # the imported pairs changed: the owner must put them right
+            _log.error("the next stage could not be drawn: %s", error)
+            return reply
+        self._desk.forget()
+        with writing(self._engine) as session:
+            again = sync(session, request.model_copy(update={"ops": []}), self._desk)
+        return replace(again, acks=reply.acks)
 
     def _alone(self, request: SyncRequest) -> Reply | TokenRefused:
         """One request in its own transaction; again when another program was in between."""
@@ -164,6 +189,12 @@ class Desks:
         if len(self._rendered) > RENDERED_ITEMS:
             self._rendered.popitem(last=False)
         return pieces
+
+
+def _has_nothing(request: SyncRequest, reply: Reply) -> bool:
+    """Whether a page that wants pairs is left without any, in a round that is open."""
+    kept = set(request.have) - set(reply.drop)
+    return request.want > 0 and not reply.closed and not reply.items and not kept
 
 
 def _settle(future: Future[Reply], reply: Reply | TokenRefused) -> None:

@@ -1,5 +1,7 @@
 """A pair on a research page: the prompt above its two responses, made safe, long ones in a box."""
 
+from typing import Literal
+
 import streamlit as st
 
 from workbench.app.review.render import prompt_html, render_markdown
@@ -26,5 +28,5 @@ def show_pair(prompt_json: str, left: tuple[str, str], right: tuple[str, str]) -
             st.html(render_markdown(text))
 
 
-def _height(text: str) -> int | str:
+def _height(text: str) -> int | Literal["stretch"]:
     return _BOX_HEIGHT if len(text) > _LONG_CHARS or text.count("\n") > 14 else "stretch"

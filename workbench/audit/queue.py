@@ -66,6 +66,7 @@ _PACE = (
 class Reply:
     """What a page is told. `drop` names pairs of its queue that are no longer its own."""
 
+    round_id: int
     acks: list[tuple[str, str]]
     items: list[ShownItem]
     drop: list[str]
@@ -123,6 +124,7 @@ def sync(session: Session, request: SyncRequest, desk: Desk, now: float | None =
     new = [(lease.lease_id, lease.item_id, lease.left) for lease in mine]
     new = [lease for lease in new if lease[0] not in held] if request.want > 0 else []
     return Reply(
+        round_id=holder.round_id,
         acks=acks,
         items=shown_items(session, new),
         drop=[lease_id for lease_id in request.have if lease_id not in owned],
