@@ -24,15 +24,16 @@ from pipelines.errors import BadInput
 from pipelines.manifest import JudgedFile
 from pipelines.preferences.annotations import FAILURE_CODES, LABEL_CODES, ORDER_CODES
 from pipelines.records import Judgment
-from pipelines.tables import DICTIONARY_COLUMNS, SCHEMAS
+from pipelines.tables import DICTIONARY_COLUMNS, SCHEMAS, numbers
 
 if TYPE_CHECKING:
     from pipelines.store import PairStore
 
 RAW_CHARS = 20_000  # of what a judge said, kept with its verdict; its log holds all of it
 RATIONALE_CHARS = 8_000
-_CHUNK = 16_384
+_CHUNK = 4_096
 _SCHEMA = SCHEMAS["verdicts"]
+_NUMPY_TYPES = {pa.int64(): np.int64, pa.int8(): np.int8, pa.float64(): np.float64}
 
 
 def put_by_id(store: "PairStore", judge: str, judgments: Iterable[tuple[str, Judgment]]) -> int:
@@ -48,7 +49,7 @@ def put_by_id(store: "PairStore", judge: str, judgments: Iterable[tuple[str, Jud
         placed = zip(rows.to_pylist(), (judgment for _, judgment in chunk), strict=True)
         chunks.append(_table(judge, placed))
     table = pa.concat_tables(chunks) if chunks else _SCHEMA.empty_table()
-    table = table.take(pa.array(np.argsort(table["pair"].to_numpy(), kind="stable")))
+    table = table.take(pa.array(np.argsort(numbers(table["pair"]), kind="stable")))
     with _locked(store.folder):
         return _replace(store, judge, iter([table]))
 
@@ -115,7 +116,7 @@ def _replace(store: "PairStore", judge: str, tables: Iterator[pa.Table]) -> int:
 def _write(path: Path, tables: Iterator[pa.Table], ends: list[int]) -> tuple[int, int]:
     """One row group for each of the store's, empty ones too. Returns verdicts and failures."""
     n_verdicts = n_failed = 0
-    held = _SCHEMA.empty_table()
+    held = _table("", ())
     with pq.ParquetWriter(
         path,
         _SCHEMA,
@@ -129,11 +130,11 @@ def _write(path: Path, tables: Iterator[pa.Table], ends: list[int]) -> tuple[int
                 if more is None:
                     break
                 held = pa.concat_tables([held, more])
-            n_here = int(np.searchsorted(held["pair"].to_numpy(), end))
+            n_here = int(np.searchsorted(numbers(held["pair"]), end))
             group, held = held.slice(0, n_here).combine_chunks(), held.slice(n_here)
             writer.write_table(group, row_group_size=max(1, n_here))
             n_verdicts += n_here
-            n_failed += int(np.count_nonzero(group["failure"].to_numpy() >= 0))
+            n_failed += int(np.count_nonzero(numbers(group["failure"]) >= 0))
     if held.num_rows or next(tables, None) is not None:
         raise IndexError(f"a verdict is on a row that does not exist (there are {ends[-1:]})")
     return n_verdicts, n_failed
@@ -154,11 +155,26 @@ def _table(judge: str, verdicts: Iterable[tuple[int, Judgment]]) -> pa.Table:
         )
         for row, judgment in verdicts
     ]
-    columns = zip(*rows, strict=True)
-    arrays = [
-        pa.array(column, type=field.type) for column, field in zip(columns, _SCHEMA, strict=True)
-    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(_SCHEMA)
+    arrays = [_array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _array(values: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
+    """Values as an Arrow array, None as null; `pa.array` would import pandas (50 MB)."""
+    n = len(values)
+    there = np.fromiter((value is not None for value in values), np.bool_, n)
+    bitmap = None if there.all() else pa.py_buffer(np.packbits(there, bitorder="little").tobytes())
+    if kind != pa.string():
+        filled = [0 if value is None else value for value in values]
+        numbers = np.array(filled, dtype=_NUMPY_TYPES[kind])
+        return pa.Array.from_buffers(kind, n, [bitmap, pa.py_buffer(numbers)])
+    texts = [b"" if value is None else value.encode() for value in values]
+    ends = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum([len(text) for text in texts], out=ends[1:])
+    return pa.Array.from_buffers(
+        kind, n, [bitmap, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    )
 
 
 def _bounded(text: str | None, n_chars: int) -> str | None:

@@ -28,8 +28,9 @@ from pipelines.judged import put_by_id, put_by_row
 from pipelines.manifest import ImportRun, JudgedFile, Manifest, Part
 from pipelines.preferences.annotations import prompt_codes
 from pipelines.records import Judgment, PreferencePair
-from pipelines.tables import SCHEMAS, TABLES, pairs_of
+from pipelines.tables import SCHEMAS, TABLES, TEXT_COLUMNS, bare_pairs_of, numbers, pairs_of
 
+_TEXT_ROWS = 256
 _FEATURE_NUMBERS = ("chars_prompt", "chars_a", "chars_b", "turns")
 _FEATURE_FLAGS = ("identical", "empty", "duplicate")
 _FEATURE_NAMES = ("source", "subset", "model_a", "model_b")
@@ -203,7 +204,12 @@ class PairStore:
 
     def text_hashes(self) -> npt.NDArray[np.uint64]:
         """A hash of each pair's prompt and responses: shape (n_pairs,)."""
-        return _numpy(self._columns("pairs", ["text_hash"])["text_hash"])
+        parts = [np.zeros(0, dtype=np.uint64)]
+        for part in self.manifest().parts:
+            with pq.ParquetFile(self.part_path("pairs", part.number)) as file:
+                table = file.read(columns=["text_hash"], use_threads=False)
+            parts.append(numbers(table["text_hash"]))
+        return np.concatenate(parts)
 
     def rows_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """The row of each id, -1 for an id that is not here. Shape (len(ids),)."""
@@ -240,11 +246,26 @@ class PairStore:
         Args:
             wanted: Shape (n_pairs,).
         """
-        with self._reader(annotated=False) as read:
-            for place in self._row_groups():
-                here = np.flatnonzero(wanted[place.first : place.last])
-                if here.size:
-                    yield from read(place, here).items()
+        first = 0
+        for part in self.manifest().parts:
+            with pq.ParquetFile(self.part_path("pairs", part.number)) as file:
+                for group in range(file.num_row_groups):
+                    last = first + file.metadata.row_group(group).num_rows
+                    if wanted[first:last].any():
+                        yield from self._texts(file, group, first, wanted)
+                    first = last
+
+    def _texts(
+        self, file: pq.ParquetFile, group: int, first: int, wanted: npt.NDArray[np.bool_]
+    ) -> Iterator[tuple[int, PreferencePair]]:
+        """The wanted pairs of one row group, a few hundred as Python objects at a time."""
+        for batch in file.iter_batches(
+            _TEXT_ROWS, row_groups=[group], columns=TEXT_COLUMNS, use_threads=False
+        ):
+            here = np.flatnonzero(wanted[first : first + len(batch)])
+            for place, pair in zip(here.tolist(), bare_pairs_of(batch, here), strict=True):
+                yield first + place, pair
+            first += len(batch)
 
     def group_ends(self) -> list[int]:
         """The row after the last of each row group, in order."""
@@ -306,23 +327,17 @@ class PairStore:
                 first, number = last, number + 1
 
     @contextmanager
-    def _reader(self, annotated: bool = True) -> Iterator["_Read"]:
-        """A function that reads some pairs of one row group, by row.
-
-        Args:
-            annotated: With their verdicts and labels.
-        """
-        names = TABLES if annotated else ("pairs",)
-        bare = {name: SCHEMAS[name].empty_table() for name in TABLES}
+    def _reader(self) -> Iterator["_Read"]:
+        """A function that reads some pairs of one row group, whole, by row."""
         with ExitStack() as stack:
             judged = [
                 stack.enter_context(pq.ParquetFile(self.judged_folder / file.file))
-                for file in (self.manifest().judged if annotated else ())
+                for file in self.manifest().judged
             ]
 
             def read(place: _RowGroup, places: npt.NDArray[np.int64]) -> dict[int, PreferencePair]:
-                tables = dict(bare)
-                for name in names:
+                tables = {}
+                for name in TABLES:
                     with pq.ParquetFile(self.part_path(name, place.part)) as file:
                         tables[name] = file.read_row_group(place.group)
                 for file in judged:

@@ -70,6 +70,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+# What a pair is without what others say of it.
+TEXT_COLUMNS = SCHEMAS["pairs"].names[: SCHEMAS["pairs"].names.index("prompt_hash")]
+
 # Columns with few distinct values; all others are stored plain, which is faster for long texts.
 DICTIONARY_COLUMNS: dict[str, list[str]] = {
     "pairs": ["model_a", "model_b", "source", "subset"],
@@ -170,21 +173,44 @@ def pairs_of(
     judgments = _by_pair(tables["verdicts"], first_row, places)
     labels = _by_pair(tables["labels"], first_row, places)
     for place, row in zip(places.tolist(), tables["pairs"].take(places).to_pylist(), strict=True):
-        yield PreferencePair.model_validate(
-            {
-                "id": row["id"],
-                "prompt": json.loads(row["prompt"]),
-                "response_a": row["response_a"],
-                "response_b": row["response_b"],
-                "model_a": row["model_a"],
-                "model_b": row["model_b"],
-                "ai": [_judgment(judgment) for judgment in judgments.get(place, ())],
-                "human": [_label(label) for label in labels.get(place, ())],
-                "source": row["source"],
-                "subset": row["subset"],
-                "meta": {} if row["meta"] is None else json.loads(row["meta"]),
-            }
+        yield _pair(
+            row,
+            [_judgment(judgment) for judgment in judgments.get(place, ())],
+            [_label(label) for label in labels.get(place, ())],
         )
+
+
+def bare_pairs_of(batch: pa.RecordBatch, places: npt.NDArray[np.int64]) -> Iterator[PreferencePair]:
+    """Some pairs of a batch that has `TEXT_COLUMNS`, without verdicts and labels."""
+    rows = batch.to_pylist()
+    for place in places.tolist():
+        yield _pair(rows[place], [], [])
+
+
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers without nulls as an array; `to_numpy` would import pandas (50 MB)."""
+    values: npt.NDArray[Any] = np.from_dlpack(column.combine_chunks())
+    return values
+
+
+def _pair(
+    row: dict[str, Any], ai: list[dict[str, Any]], human: list[dict[str, Any]]
+) -> PreferencePair:
+    return PreferencePair.model_validate(
+        {
+            "id": row["id"],
+            "prompt": json.loads(row["prompt"]),
+            "response_a": row["response_a"],
+            "response_b": row["response_b"],
+            "model_a": row["model_a"],
+            "model_b": row["model_b"],
+            "ai": ai,
+            "human": human,
+            "source": row["source"],
+            "subset": row["subset"],
+            "meta": {} if row["meta"] is None else json.loads(row["meta"]),
+        }
+    )
 
 
 def _by_pair(
