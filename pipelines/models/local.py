@@ -158,6 +158,23 @@ class _Intake(Generic[Key]):
         Raises:
             BadInput: An answer to be scored is not a single token of this model.
         """
+        ended = False
+        while not ended and not self._ready:
+            await self._gather()
+            ended = self._source.done()
+            if ended:
+                self._source.result()  # raises what the source raised
+            await self._make_tokens()
+        wave, self._ready = self._ready, []
+        return wave
+
+    async def close(self) -> None:
+        """Lets go of the source and of what is held."""
+        self._source.cancel()
+        await asyncio.gather(self._source, return_exceptions=True)
+
+    async def _gather(self) -> None:
+        """Waits for requests: for the first one as long as it takes, then a little for more."""
         loop = asyncio.get_running_loop()
         latest: float | None = None
         while not self._source.done() and len(self._raw) + len(self._ready) < self._window:
@@ -169,26 +186,17 @@ class _Intake(Generic[Key]):
             try:
                 await asyncio.wait_for(self._changed.wait(), wait_s)
             except TimeoutError:
-                break
-        if self._source.done():
-            self._source.result()  # raises what the source raised
-        await self._make_tokens()
-        wave, self._ready = self._ready, []
-        return wave
-
-    async def close(self) -> None:
-        """Lets go of the source and of what is held."""
-        self._source.cancel()
-        await asyncio.wait([self._source])
+                return
 
     async def _pull(self) -> None:
         try:
             while True:
                 await self._room.acquire()
                 try:
-                    self._raw.append(await anext(self._requests))
+                    item = await anext(self._requests)
                 except StopAsyncIteration:
                     return
+                self._raw.append(item)
                 self._changed.set()
                 if len(self._raw) >= _PREPARED_AT_ONCE:
                     await self._make_tokens()
@@ -199,4 +207,6 @@ class _Intake(Generic[Key]):
         raw, self._raw = self._raw, []
         if raw:
             loop = asyncio.get_running_loop()
-            self._ready += await loop.run_in_executor(self._threads, self._worker.prepare, raw)
+            asked = await loop.run_in_executor(self._threads, self._worker.prepare, raw)
+            self._ready += asked
+            self._changed.set()
