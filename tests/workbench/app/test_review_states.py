@@ -152,4 +152,4 @@ def test_a_project_without_a_round_says_what_to_do(tmp_path: Path, context: Brow
         page = lab.enter(context, server, "ana").new_page()
         page.goto(server.url)
         page.get_by_text("Nothing to review yet").wait_for()
-        assert "workbench audit draw" in page.content()
+        page.get_by_text("workbench audit draw").wait_for()

@@ -6,6 +6,7 @@ import { Sync } from "./sync.js";
 
 const UNDOS = 20;
 const TICK_MS = 500;
+const ADOPT_MS = 2_000;
 
 // crypto.randomUUID exists only on https and localhost; colleagues may come over plain http.
 function uuid() {
@@ -48,7 +49,8 @@ export class Session {
 
   async start() {
     // First of all the answers of an earlier page, so that the history the server tells holds them.
-    await this.outbox.adopt();
+    // A browser that never opens its database must not keep the page from working.
+    await Promise.race([this.outbox.adopt(), new Promise((resolve) => setTimeout(resolve, ADOPT_MS))]);
     this.sync.now();
     setInterval(() => this.sync.tick(this.hungry), TICK_MS);
     window.addEventListener("online", () => this.sync.now());

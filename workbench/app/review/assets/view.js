@@ -7,7 +7,8 @@ import { prepare, take, whole } from "./pair.js";
 import { Panels } from "./panels.js";
 import { Practice } from "./practice.js";
 import { readSettings, writeSettings } from "./settings.js";
-import { CHOICES, SAY, plural } from "./wording.js";
+import { Status, write } from "./status.js";
+import { SAY, plural, shortName } from "./wording.js";
 
 const TOAST_MS = 4_000;
 const FLASH_MS = 140;
@@ -23,13 +24,6 @@ function whenDrawn(task) {
 // Safari has no requestIdleCallback.
 const whenIdle = window.requestIdleCallback?.bind(window) ?? ((task) => setTimeout(task, 50));
 
-/** Sets a text only if it differs: setting it anyway would lay the line out again. */
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-const shortName = (label) => CHOICES.find((choice) => choice.label === label)?.short ?? label;
-
 export class View {
   constructor(root, session) {
     this.root = root;
@@ -41,6 +35,7 @@ export class View {
     this.expanded = false;
     root.innerHTML = FRAME;
     this.panels = new Panels(this);
+    this.status = new Status(root, session);
     this.details = new DetailsStrip(this.find(".rv-details"), session);
     root.addEventListener("click", (event) => this.clicked(event));
     for (const side of ["left", "right"]) {
@@ -79,8 +74,7 @@ export class View {
   refresh() {
     this.refreshState(); // first: a part that is hidden cannot be scrolled
     if (this.item !== this.shown) this.paint(this.item);
-    this.refreshBar();
-    this.refreshBanner();
+    this.status.refresh(this.practising ? this.practice : null);
   }
 
   paint(item) {
@@ -167,51 +161,6 @@ export class View {
     for (const name of ["note", "skip"]) this.tool(name).disabled = blocked;
     this.tool("undo").disabled = session.history.length === 0 || this.practising;
     this.details.visible(this.settings.details && state === "pair" && !this.practising);
-  }
-
-  refreshBar() {
-    const { session, practice } = this;
-    const counts = session.counts;
-    write(this.find(".rv-round"), session.data.round.name);
-    write(this.find(".rv-who"), session.data.who);
-    write(this.find(".rv-mine"), this.practising
-      ? SAY.practice(...practice.place)
-      : counts
-        ? `${counts.mine.toLocaleString("en")} by you`
-        : "");
-    const everyone = this.find(".rv-everyone");
-    everyone.parentElement.hidden = !counts || this.practising;
-    if (counts) write(everyone, `${counts.everyone.toLocaleString("en")} of ${counts.asked.toLocaleString("en")}`);
-    const share = this.practising ? (practice.place[0] - 1) / practice.place[1] : counts?.asked ? counts.everyone / counts.asked : 0;
-    this.find(".rv-track i").style.inlineSize = `${100 * share}%`;
-    const last = session.history.at(-1);
-    const what = !last ? "" : last.kind === "skip" ? "skip" : shortName(last.label).toLowerCase();
-    write(this.find('[data-act="undo"] .rv-last'), what && ` ${what}`);
-    write(this.find('[data-act="note"] .rv-last'), session.notes.comment ? " ✓" : "");
-    const before = session.before?.kind === "vote" ? session.before.label : null;
-    for (const button of this.root.querySelectorAll(".rv-choice")) {
-      button.classList.toggle("rv-before", button.dataset.choice === before);
-    }
-  }
-
-  refreshBanner() {
-    const { session } = this;
-    const unsent = session.outbox.size;
-    const saved = this.find(".rv-saved");
-    saved.dataset.state = session.sync.offline || session.signedOff ? "offline" : unsent ? "saving" : "saved";
-    saved.dataset.unsent = unsent;
-    write(saved.lastElementChild, !unsent ? SAY.saved : session.sync.offline ? SAY.kept(unsent) : SAY.saving(unsent));
-    saved.hidden = !session.synced && !unsent;
-    saved.title = saved.lastElementChild.textContent;
-    const banner = this.find(".rv-banner");
-    let text = "";
-    if (session.signedOff) text = SAY.signedOut(unsent);
-    else if (session.refusal) text = SAY.refused(session.nRefused, session.refusal);
-    else if (session.outbox.broken && unsent) text = SAY.unstored;
-    else if (session.sync.offline && session.sync.problem) text = SAY.trouble(unsent, session.sync.problem);
-    else if (session.sync.offline) text = SAY.offline(unsent);
-    write(banner, text);
-    banner.hidden = !text;
   }
 
   tell(what) {

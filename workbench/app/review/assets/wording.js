@@ -7,6 +7,8 @@ export const CHOICES = [
   { label: "both_bad", key: "4", arrow: "", text: "Both bad", short: "Both bad" },
 ];
 
+export const shortName = (label) => CHOICES.find((choice) => choice.label === label)?.short ?? label;
+
 // `name` is the action's name in the program; `says` is the line in the help.
 export const TOOLS = [
   { name: "difference", key: "D", text: "Difference", says: "Mark the words that only one side has", toggle: true },
