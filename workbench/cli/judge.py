@@ -193,9 +193,13 @@ def _run(
 ) -> None:
     from dataclasses import asdict
 
+    import pyarrow
+
     from workbench.cli.judge_text import run_lines, standing_bar, warnings
     from workbench.judging import judge_all
 
+    # A run lasts for hours and reads a little now and then: Arrow's own pool would keep it all.
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     with standing_bar() as on_standing:
         runs = judge_all(opened, specs, _folders(opened), limits, retry_failed, on_standing)
     for line in warnings(runs):
