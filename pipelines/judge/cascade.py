@@ -120,9 +120,13 @@ class Savings:
 
 
 def confidence_of(combined: Combined) -> FloatArray:
-    """The larger of p_a and 1 - p_a; 0 without a label or soft label. Shape (n_pairs,)."""
+    """The larger of p_a and 1 - p_a; 1 for a bare label, 0 without one. Shape (n_pairs,).
+
+    A judge that gives bare labels is as sure as it can say where its orders agree; where they do
+    not, it has no label.
+    """
     sure = np.maximum(combined.p_a, 1.0 - combined.p_a)
-    return np.where(np.isnan(sure) | (combined.label == NONE), 0.0, sure)
+    return np.where(combined.label == NONE, 0.0, np.where(np.isnan(sure), 1.0, sure))
 
 
 def choose_line(
@@ -146,20 +150,22 @@ def choose_line(
         options: What must be kept.
 
     Raises:
-        Undefined: Too few decided pairs, or a cheap judge without soft labels.
+        Undefined: Too few decided pairs.
     Source: Bauer (1991), doi:10.1002/sim.4780100611, for fixed sequences; Angelopoulos et al.
         (2021), arXiv:2110.01052, for choosing a threshold by them.
     """
-    usable = (reference != NONE) & (reference != TIE) & (cheap.label != NONE)
-    usable &= ~np.isnan(cheap.p_a)
-    if dear_points is not None:
+    usable = (reference != NONE) & (reference != TIE)
+    who = "the cheap judge has a label"
+    if dear_points is None:
+        usable &= cheap.label != NONE
+    else:
         usable &= ~np.isnan(dear_points)
+        who = "the dear judge has answered"
     n = int(usable.sum())
     if n < MIN_DECIDED:
-        judges = "both judges have" if dear_points is not None else "the cheap judge has"
         raise Undefined(
-            f"{n} pairs are decided by people where {judges} a soft label, and a line needs "
-            f"{MIN_DECIDED}; label or judge more pairs"
+            f"{n} pairs are decided by people where {who}, and a line needs {MIN_DECIDED}; "
+            "label or judge more pairs"
         )
     sure = confidence_of(cheap)[usable]
     right = (cheap.label[usable] == reference[usable]).astype(np.float64)
@@ -180,7 +186,8 @@ def choose_line(
         difference = paired.difference
     calibrated = None
     if math.isfinite(best):
-        calibrated = float(calibrate(sure, right).at(np.array([best]))[0])
+        spoken = sure > 0.0
+        calibrated = float(calibrate(sure[spoken], right[spoken]).at(np.array([best]))[0])
     return Line(
         threshold=best,
         calibrated=calibrated,
@@ -296,7 +303,8 @@ def _lines(sure: FloatArray) -> list[float]:
     """Lines to try, strictest first: at equal steps of the share that is kept."""
     shares = np.arange(1, _N_STEPS + 1) / _N_STEPS
     shares = shares[shares * len(sure) >= _MIN_KEPT]
-    return sorted({float(one) for one in np.quantile(sure, 1.0 - shares)}, reverse=True)
+    lines = {float(one) for one in np.quantile(sure, 1.0 - shares)}
+    return sorted((line for line in lines if line > 0.0), reverse=True)
 
 
 def _holds(

@@ -4,11 +4,12 @@ Two settings of a judge (another preamble, a rationale first, examples, several 
 little and err on much the same pairs: only a paired comparison sees it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.agreement.annotations import NONE, TIE, Annotations, FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
@@ -31,7 +32,7 @@ class Setting:
     judge: str
     accuracy: Estimate | None  # abstentions count 1/2
     n_abstained: int
-    n_silent: int  # decided pairs on which it failed or was not asked
+    n_silent: int  # decided pairs on which it failed, was not asked, or learned
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def side_by_side(
     judges: Sequence[str],
     *,
     baseline: str | None = None,
+    learned: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     confidence: float = 0.95,
 ) -> SideBySide:
     """Compare judges on the pairs that people decided, each pair once, its orders combined.
@@ -102,6 +104,8 @@ def side_by_side(
         reference: Human labels, codes of shape (n_pairs,); ties and -1 are left out.
         judges: Whom to compare, two or more.
         baseline: Whom the others are held against; the first when None.
+        learned: By judge, the pairs whose human label it was made with, shape (n_pairs,): it
+            counts as silent there.
         confidence: Level of the intervals.
 
     Raises:
@@ -117,7 +121,11 @@ def side_by_side(
     decided = (reference != NONE) & (reference != TIE)
     if not decided.any():
         raise Undefined("people decided no pair, so no judge can be compared; label some first")
-    points = {judge: judge_points(annotations, judge, reference)[decided] for judge in chosen}
+    points = {judge: judge_points(annotations, judge, reference) for judge in chosen}
+    for judge, seen in (learned or {}).items():
+        if judge in points:
+            points[judge][seen] = np.nan
+    points = {judge: values[decided] for judge, values in points.items()}
     prompt = annotations.prompt[decided]
     settings = [_setting(judge, points[judge], prompt, confidence) for judge in chosen]
     contrasts = [

@@ -86,6 +86,7 @@ class Validation:
     n_failed: int  # of them: every verdict of the judge failed
     n_abstained: int  # of them: the judge answered and has no label
     n_missing: int  # of them: the judge was not asked
+    n_learned: int  # of them: the judge has learned from this very label
     n_to_decide: int | None  # labels that would settle it if the estimate stands
     slices: tuple[SliceAccuracy, ...]
 
@@ -107,6 +108,7 @@ class Validation:
             "n_failed": self.n_failed,
             "n_abstained": self.n_abstained,
             "n_missing": self.n_missing,
+            "n_learned": self.n_learned,
             "n_to_decide": self.n_to_decide,
             "slices": [
                 {"slice": one.slice, "value": one.value, "accuracy": one.accuracy.as_dict()}
@@ -124,6 +126,7 @@ def validate(
     groups: Mapping[str, npt.NDArray[np.object_]],
     options: ValidateOptions = ValidateOptions(),
     failed: npt.NDArray[np.bool_] | None = None,
+    learned: npt.NDArray[np.bool_] | None = None,
 ) -> Validation:
     """Hold one judge's labels against people's.
 
@@ -139,12 +142,16 @@ def validate(
         groups: Values of each slice, "" where a pair has none, shape (n_pairs,).
         options: The lines.
         failed: Whether every verdict on a pair failed, shape (n_pairs,); nowhere when None.
+        learned: Whether the judge was made with the human label of a pair, as a weighted ensemble
+            is, same shape; such pairs are left out. Nowhere when None.
     """
+    nowhere = np.zeros(len(asked), dtype=bool)
+    all_failed = nowhere if failed is None else failed
+    known = nowhere if learned is None else learned
     labelled = human.reference != NONE
     human_tie = labelled & (human.reference == TIE) & (options.ties == "decisive")
-    countable = labelled & ~human_tie
+    countable = labelled & ~human_tie & ~known
     used = np.flatnonzero(countable & (combined.label != NONE))
-    all_failed = np.zeros(len(asked), dtype=bool) if failed is None else failed
     silent = countable & (combined.label == NONE)
     right = (combined.label[used] == human.reference[used]).astype(np.float64)
     weight = human.weight[used]
@@ -172,6 +179,7 @@ def validate(
         n_failed=int((silent & asked & all_failed).sum()),
         n_abstained=int((silent & asked & ~all_failed).sum()),
         n_missing=int((silent & ~asked).sum()),
+        n_learned=int((labelled & ~human_tie & known).sum()),
         n_to_decide=None if verdict == "TRUST" else n_to_decide,
         slices=slices,
     )

@@ -16,6 +16,8 @@ from workbench.cli import (
     import_,
     init,
     judge,
+    judge_checks,
+    judge_panel,
     report,
     serve,
 )
@@ -32,6 +34,8 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("import")(import_.import_)
 app.command("agreement")(agreement.agreement)
+judge_checks.register(judge.app)
+judge_panel.register(judge.app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
