@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import BadInput
@@ -38,6 +37,8 @@ _NUMPY_TYPES = {pa.int64(): np.int64, pa.int8(): np.int8, pa.float64(): np.float
 
 def put_by_id(store: "PairStore", judge: str, judgments: Iterable[tuple[str, Judgment]]) -> int:
     """`PairStore.put_judgments`: any order; all of them are in memory at once, as Arrow."""
+    from pyarrow import compute as pc
+
     known = store.id_column()
     chunks = []
     source = iter(judgments)

@@ -4,6 +4,9 @@
 `manifest.json` names it: writing the manifest is the one atomic step of an import, so a reader
 never sees half a file, and whatever an interrupted import left behind is invisible. The verdicts of
 the project's own judges lie beside them (`pipelines.judged`), under the same manifest.
+
+Arrow's compute functions take 9 MB, so they are imported where they are used: a run of judging, of
+which many may share a machine, never needs them.
 """
 
 import hashlib
@@ -18,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -129,9 +131,10 @@ class PairStore:
             BadInput: Imported verdicts have it, and the two would be taken for one judge.
         """
         for part in self.manifest().parts:
-            with pq.ParquetFile(self.part_path("verdicts", part.number)) as file:
+            path = self.part_path("verdicts", part.number)
+            with pq.ParquetFile(path, read_dictionary=["judge"]) as file:
                 for batch in file.iter_batches(columns=["judge"]):
-                    if pc.any(pc.equal(batch["judge"], judge)).as_py():
+                    if judge in batch["judge"].dictionary.to_pylist():
                         raise BadInput(
                             f'the imported pairs already hold verdicts of a judge "{judge}"; '
                             "give the judge in project.toml another name"
@@ -182,6 +185,8 @@ class PairStore:
 
     def meta_values(self, key: str) -> npt.NDArray[np.object_]:
         """What each pair's `meta` holds under a key; None where it has no such key. (n_pairs,)."""
+        from pyarrow import compute as pc
+
         column = self._columns("pairs", ["meta"])["meta"]
         found = np.full(len(column), None, dtype=object)
         # JSON is parsed only where the key can be.
@@ -213,6 +218,8 @@ class PairStore:
 
     def rows_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """The row of each id, -1 for an id that is not here. Shape (len(ids),)."""
+        from pyarrow import compute as pc
+
         rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.id_column())
         return _numpy(pc.fill_null(rows, -1)).astype(np.int64)
 
@@ -375,5 +382,7 @@ def _coded(column: pa.ChunkedArray) -> tuple[tuple[str, ...], npt.NDArray[np.int
         column = column.dictionary_encode()
     if column.num_chunks == 0:
         return (), np.zeros(0, dtype=np.int32)
+    from pyarrow import compute as pc
+
     codes = [pc.fill_null(chunk.indices, -1).to_numpy() for chunk in column.chunks]
     return tuple(column.chunk(0).dictionary.to_pylist()), np.concatenate(codes).astype(np.int32)
