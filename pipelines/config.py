@@ -123,6 +123,7 @@ class CostsSection(Section):
     """`[costs]`: what things cost, for plans and reports."""
 
     usd_per_hour: Dollars = 30.0
+    minutes_per_pair: Annotated[float, Field(gt=0.0)] = 2.0
     training_usd: Dollars | None = None
     api_usd_per_1000: Dollars | None = None
 
@@ -132,6 +133,27 @@ class CurateSection(Section):
 
     disagreement: Literal["override", "drop", "soft"] = "override"
     ties: Literal["drop", "keep", "half"] = "drop"
+
+
+class PairsSection(Section):
+    """`[pairs]`: how `workbench pairs` makes preference pairs of judgments."""
+
+    label: str = ""
+    correct: bool = True
+    recalibrate: Literal["auto", "temperature", "platt", "isotonic", "off"] = "auto"
+    min_confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.5
+    min_agreement: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    min_chars: Annotated[int, Field(ge=0)] = 0
+    max_chars: Annotated[int, Field(ge=0)] = 0
+    max_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
+    constitution: Literal["filter", "weights", "off"] = "filter"
+    duplicates: Literal["drop", "keep"] = "drop"
+    near_duplicates: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    scheme: Literal["all-pairs", "best-of-n", "worst-of-n", "best-worst"] = "all-pairs"
+    reweight: Literal["none", "prompt", "subset", "confidence"] = "none"
+    test_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    validation_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class JudgingSection(Section):
@@ -150,6 +172,7 @@ class RunConfig(Section):
     review: ReviewSection = ReviewSection()
     costs: CostsSection = CostsSection()
     curate: CurateSection = CurateSection()
+    pairs: PairsSection = PairsSection()
     judging: JudgingSection = JudgingSection()
     judges: tuple[JudgeSpec, ...] = ()
 

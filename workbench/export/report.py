@@ -5,17 +5,19 @@ Nothing is estimated here that was not measured: what is undefined is None.
 
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func, select
 
 from pipelines.agreement.annotations import Annotations
 from pipelines.agreement.report import ReportOptions, agreement_report, human_agreement
 from pipelines.manifest import ImportRun
-from pipelines.preferences.combine import combine_judge
+from pipelines.preferences.combine import combine_judge, is_derived
 from workbench.audit.certificate import make_certificate
 from workbench.audit.progress import progress
 from workbench.audit.rounds import RoundSummary, list_rounds
 from workbench.db.models import Annotator, Round, Vote
 from workbench.db.session import reading
+from workbench.export.cost_comparison import cost_comparison
 from workbench.project import Project
 
 # A vote of a simulated annotator took nobody's time.
@@ -28,6 +30,10 @@ def project_report(project: Project) -> dict[str, Any]:
     with reading(project.engine) as session:
         rounds = list_rounds(session)
     certified = [_round(project, found) for found in rounds]
+    costs = _costs(project, certified)
+    # An ensemble's labels cost nothing beyond those that it is made of.
+    paid = [place for place, one in enumerate(annotations.judges) if not is_derived(one)]
+    n_verdicts = int(np.isin(annotations.verdict_judge, paid).sum())
     return {
         "project": project.name,
         "imported": {
@@ -39,7 +45,10 @@ def project_report(project: Project) -> dict[str, Any]:
         },
         **_agreement(annotations),
         "rounds": certified,
-        "costs": _costs(project, certified),
+        "costs": costs,
+        "cost_comparison": cost_comparison(
+            project, annotations.n_pairs, n_verdicts, costs["human_usd"]
+        ),
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from workbench.export.cost_comparison import comparison_rows
 from workbench.export.markdown import count
 
 Report = Mapping[str, Any]
@@ -30,6 +31,12 @@ def sections(report: Report) -> Iterator[Section]:
     if not report["rounds"]:
         yield Section("Rounds", ("No round has been drawn: `workbench audit draw`.",))
     yield _costs(report["costs"])
+    yield Section(
+        "Against labelling by hand",
+        ("A line that nobody has set or measured is left out of the sum.",),
+        ("what", "cost"),
+        comparison_rows(report["cost_comparison"]),
+    )
 
 
 def _imported(imported: Report) -> Section:
