@@ -67,7 +67,7 @@ def test_the_template_names_every_key_with_its_default_and_a_comment():
     bare = JudgeSpec(name=shown.name, model=shown.model)
     for key, value in shown:
         if value != getattr(bare, key):  # an example for what has no default, or an empty one
-            assert getattr(bare, key) in (None, ""), key
+            assert getattr(bare, key) in (None, "", ()), key
 
 
 def test_the_database_is_a_file_of_the_folder_or_a_url(tmp_path, monkeypatch):
