@@ -18,6 +18,7 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 
 # Judges that are made of other judges are stored under such names; no rule counts them again.
 DERIVED = ("ensemble:", "cascade:")
+RELABELLED = ("+corrected", "+calibrated")  # by `workbench pairs`, with people's labels
 
 # Means of the same numbers in another order, or of 1 - p, differ in the last bits; labels must not.
 _ROUNDING = 1e-12
@@ -34,8 +35,8 @@ class Combined:
 
 
 def is_derived(judge: str) -> bool:
-    """Whether a judge is made of others: an ensemble, or a cascade."""
-    return judge.startswith(DERIVED)
+    """Whether a judge is made of others: an ensemble, a cascade, corrected labels."""
+    return judge.startswith(DERIVED) or judge.endswith(RELABELLED)
 
 
 def combine(annotations: Annotations, label: str) -> Combined:

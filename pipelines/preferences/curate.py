@@ -193,7 +193,7 @@ def curate(evidence: Evidence, policy: Policy) -> Curated:
     has_human = human != NONE
     both = has_human & (ai != NONE)
     agrees = np.where(both, human == ai, -1).astype(np.int8)
-    ai_p = _ai_soft_label(ai, evidence.ai_p_a)
+    ai_p = ai_soft_label(ai, evidence.ai_p_a)
     label = np.where(has_human, human, ai)
     p_a = np.where(has_human, p_human, ai_p)
     fate = np.full(len(ai), KEPT, dtype=np.int8)
@@ -266,7 +266,7 @@ def tallies(source: IntArray, label: IntArray) -> tuple[dict[str, int], dict[str
     )
 
 
-def _ai_soft_label(label: IntArray, p_a: FloatArray) -> FloatArray:
+def ai_soft_label(label: IntArray, p_a: FloatArray) -> FloatArray:
     """The AI's p_a, or 1, 0, 1/2 where it gave none; never on the other side from its label.
 
     (Under the rule "majority" the mean p_a of the judges may lean away from the label of most.)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipelines.agreement.annotations import LABEL_NAMES, NONE, Annotations
 from pipelines.errors import BadInput
-from pipelines.preferences.combine import RULES, combine
+from pipelines.preferences.combine import RULES, combine, is_derived
 from pipelines.records import PreferencePair
 from workbench.audit.design import MAIN, SAFETY, SafetyRule, Stratum
 from workbench.project import Project
@@ -69,8 +69,9 @@ def choose_label(annotations: Annotations, label: str) -> str:
     if not judges:
         raise BadInput("this project holds no AI verdict; import pairs with an `ai` entry")
     if not label:
-        if len(judges) == 1:
-            return judges[0]
+        originals = [judge for judge in judges if not is_derived(judge)]
+        if len(originals) == 1:
+            return originals[0]
         raise BadInput(
             f"this project holds several judges ({', '.join(judges)}); say whose labels to audit: "
             f"--label JUDGE, or a rule over them ({', '.join(RULES)})"

@@ -48,3 +48,32 @@ def byte_progress(path: Path) -> Iterator[Callable[[int], None]]:
     finally:
         if running:
             progress.stop()
+
+
+@contextmanager
+def count_progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with the number of things done and of all."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )
+    task = bar.add_task(description)
+    start = time.monotonic()
+
+    def on_count(n_done: int, n_all: int) -> None:
+        if not bar.live.is_started and time.monotonic() - start > _PATIENCE_S:
+            bar.start()
+        bar.update(task, completed=n_done, total=n_all)
+
+    try:
+        yield on_count
+    finally:
+        if bar.live.is_started:  # a bar that never started would still end with an empty line
+            bar.stop()

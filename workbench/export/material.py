@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.agreement.annotations import LABEL_NAMES, NONE, Annotations, IntArray
 from pipelines.agreement.reference import votes_of
 from pipelines.errors import BadInput
-from pipelines.preferences.combine import combine
+from pipelines.preferences.combine import combine, is_derived
 from pipelines.preferences.curate import (
     KEPT,
     NO_VERDICT,
@@ -114,12 +114,13 @@ def _by_row(project: Project, labels: RoundLabels) -> dict[int, PairLabels]:
 def _choose_label(annotations: Annotations, asked: str | None, configured: str) -> str | None:
     if asked or configured:
         return asked or configured
-    if len(annotations.judges) > 1:
+    judges = [judge for judge in annotations.judges if not is_derived(judge)]
+    if len(judges) > 1:
         raise BadInput(
             f"the pairs hold labels of several judges ({', '.join(annotations.judges)}); "
             "say whose to export: --label JUDGE, majority or mean"
         )
-    return annotations.judges[0] if annotations.judges else None
+    return judges[0] if judges else None
 
 
 def _orders(annotations: Annotations, judge: str | None) -> IntArray:

@@ -1,0 +1,127 @@
+"""Which two of a prompt's N candidates become a pair: best-of-N, worst-of-N, all pairs.
+
+`choose_pairs` works on scores; `in_scheme` picks among pairs that were judged already, with each
+response scored by the soft labels of the comparisons that it is in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from pipelines.agreement.annotations import FloatArray
+from pipelines.errors import BadInput
+
+Scheme = Literal["best-of-n", "worst-of-n", "best-worst", "all-pairs"]
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A pair of candidates: which is preferred, by how much, and how surely."""
+
+    better: int
+    worse: int
+    margin: float  # difference of the scores, above 0
+    p_better: float  # soft label
+
+
+def choose_pairs(
+    scores: Sequence[float],
+    scheme: Scheme,
+    rng: np.random.Generator,
+    *,
+    min_margin: float = 0.0,
+    scale: float = 1.0,
+) -> list[Chosen]:
+    """The pairs of one prompt's candidates; none where all scores are equal.
+
+    "best-of-n": the best against one of the others, drawn at random (as UltraFeedback was made
+    binary). "worst-of-n": one of the others, drawn, against the worst. "best-worst": the two ends.
+    "all-pairs": every two with different scores.
+
+    Args:
+        scores: Of each candidate, higher is better; NaN is a candidate without a score, left out.
+        scheme: One of `SCHEMES`.
+        rng: Draws the other candidate, and settles equal best or worst ones.
+        min_margin: Pairs with a smaller difference of scores are left out.
+        scale: Difference of scores that is worth one in log-odds: the soft label is
+            1 / (1 + exp(-margin / scale)).
+    """
+    if scheme not in SCHEMES:
+        raise BadInput(f'scheme "{scheme}" is not one of {", ".join(SCHEMES)}')
+    if scale <= 0.0 or min_margin < 0.0:
+        raise BadInput("a score scale is above 0, and a least margin is not below 0")
+    known = [place for place, score in enumerate(scores) if score == score]  # NaN is not itself
+    if len(known) < 2:
+        return []
+    order = rng.permutation(known)  # so that no place is favoured among equals
+    ranked = sorted(order.tolist(), key=lambda place: -scores[place])
+    best, worst = ranked[0], ranked[-1]
+    if scores[best] == scores[worst]:
+        return []
+    if scheme == "all-pairs":
+        couples = [(one, two) for k, one in enumerate(ranked) for two in ranked[k + 1 :]]
+    elif scheme == "best-worst":
+        couples = [(best, worst)]
+    elif scheme == "best-of-n":
+        others = [place for place in ranked if scores[place] < scores[best]]
+        couples = [(best, int(rng.choice(others)))]
+    else:
+        others = [place for place in ranked if scores[place] > scores[worst]]
+        couples = [(int(rng.choice(others)), worst)]
+    return [
+        Chosen(one, two, margin, float(special.expit(margin / scale)))
+        for one, two in couples
+        if (margin := float(scores[one] - scores[two])) > 0.0 and margin >= min_margin
+    ]
+
+
+def in_scheme(
+    prompt: npt.NDArray[np.integer],
+    response_a: npt.NDArray[np.integer],
+    response_b: npt.NDArray[np.integer],
+    p_a: FloatArray,
+    alive: npt.NDArray[np.bool_],
+    scheme: Scheme,
+) -> npt.NDArray[np.bool_]:
+    """Which judged pairs a scheme keeps, shape (n_pairs,).
+
+    A response's score is its mean soft label over the pairs still here. "best-of-n" keeps the
+    pairs that the best response of their prompt is in, "worst-of-n" those with the worst,
+    "best-worst" those between them, "all-pairs" all. Of equals the best is the one that came first.
+
+    Args:
+        prompt: Code of each pair's prompt, shape (n_pairs,).
+        response_a: Code of the text of response_a: equal texts have equal codes.
+        response_b: The same of response_b.
+        p_a: Soft labels.
+        alive: Pairs still here.
+        scheme: One of `SCHEMES`.
+    """
+    kept = alive.copy()
+    if scheme == "all-pairs":
+        return kept
+    rows = np.flatnonzero(alive)
+    rows = rows[np.argsort(prompt[rows], kind="stable")]
+    for group in np.split(rows, np.flatnonzero(np.diff(prompt[rows])) + 1):
+        if len(group) < 2:
+            continue
+        codes, place = np.unique(np.r_[response_a[group], response_b[group]], return_inverse=True)
+        worth = np.r_[p_a[group], 1.0 - p_a[group]]
+        score = np.bincount(place, weights=worth) / np.bincount(place)
+        first = np.full(len(codes), len(place))
+        np.minimum.at(first, place, np.arange(len(place)))
+        best = min(range(len(codes)), key=lambda code: (-score[code], first[code]))
+        worst = max(range(len(codes)), key=lambda code: (-score[code], first[code]))
+        a, b = place[: len(group)], place[len(group) :]
+        with_best, with_worst = (a == best) | (b == best), (a == worst) | (b == worst)
+        kept[group] = {
+            "best-of-n": with_best,
+            "worst-of-n": with_worst,
+            "best-worst": with_best & with_worst,
+        }[scheme]
+    return kept

@@ -1,0 +1,201 @@
+"""`workbench pairs` on a small project: labels corrected where it pays, every pair counted."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.agreement.annotations import NONE
+from pipelines.config import PairsSection
+from pipelines.errors import BadInput
+from pipelines.importing import import_file
+from pipelines.judge.derived import read_record
+from pipelines.preferences.combine import combine_judge
+from workbench.cli.main import app
+from workbench.pairs.chain import make_pairs
+from workbench.pairs.output import FOLDER, write_pairs
+from workbench.project import Project
+
+WORDS = ("plan", "works", "step", "then", "clear", "ask", "help", "note", "list", "why")
+N, N_LABELLED, FAILED = 400, 160, 7
+
+
+def rows(*, blind=True, seed=5):
+    """Three pairs a prompt; a response with a leak is bad, which a blind judge does not see."""
+    rng = random.Random(seed)
+    made = []
+    for k in range(N):
+        quality, leak = [rng.gauss(0, 1), rng.gauss(0, 1)], [rng.random() < 0.5, rng.random() < 0.5]
+        value = [quality[j] - 4 * leak[j] for j in (0, 1)]
+        seen = quality if blind else value
+        p_a = 1 / (1 + np.exp(-2 * (seen[0] - seen[1])))
+        texts = [
+            " ".join(rng.choice(WORDS) for _ in range(10)) + f" {k}{'ab'[j]}"
+            + (" secret password" if leak[j] else "")
+            for j in (0, 1)
+        ]  # fmt: skip
+        verdict = {"judge": "sol", "order": "ab", "p_a": p_a}
+        if k == FAILED:
+            verdict = {"judge": "sol", "order": "ab", "failure": "refused"}
+        made.append(
+            {
+                "id": f"p{k}",
+                "prompt": f"question {k // 3}",
+                "response_a": texts[0],
+                "response_b": texts[1],
+                "subset": "even" if k % 2 else "odd",
+                "ai": [verdict],
+                "human": [{"annotator": "ana", "label": "A" if value[0] > value[1] else "B"}]
+                if k < N_LABELLED
+                else [],
+                "meta": {"truth": "A" if value[0] > value[1] else "B"},
+            }
+        )
+    return made
+
+
+def project_of(folder: Path, made) -> Project:
+    project = Project.create(folder)
+    path = folder / "in.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    import_file(project.store, path, project.config)
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return project_of(tmp_path / "p", rows())
+
+
+def test_a_blind_judge_is_corrected_stored_and_recorded(project):
+    made = make_pairs(project, PairsSection())
+    assert made.learned.stored_as == "sol+corrected"
+    truth = np.array([0 if t == "A" else 1 for t in project.store.meta_values("truth")])
+    annotations = project.store.annotations()
+    unaudited = np.arange(N) >= N_LABELLED
+    own, new = (
+        np.mean(combine_judge(annotations, judge).label[unaudited] == truth[unaudited])
+        for judge in ("sol", "sol+corrected")
+    )
+    assert new > own + 0.1
+    assert combine_judge(annotations, "sol+corrected").label[FAILED] == NONE  # never scored
+    record = read_record(project.dir, "sol+corrected")
+    assert record is not None
+    assert record.judges == ("sol",)
+    assert len(record.learned_from) == N_LABELLED - 1
+    # People's labels override; elsewhere the corrected label leaves.
+    assert made.counts.kept_by_source == {"ai": N - N_LABELLED, "human": N_LABELLED}
+    assert (made.curated.label[:N_LABELLED] == truth[:N_LABELLED]).all()
+
+
+def test_the_chain_can_be_repeated_and_gives_the_same(project):
+    first = make_pairs(project, PairsSection())
+    second = make_pairs(project, PairsSection())  # now a corrected judge is in the store
+    assert np.array_equal(first.curated.p_a, second.curated.p_a)
+    assert first.label == second.label == "sol"
+
+
+def test_a_dry_run_stores_nothing(project):
+    before = project.store.content_hash()
+    make_pairs(project, PairsSection(), store=False)
+    assert project.store.content_hash() == before
+
+
+def test_a_judge_that_is_right_keeps_its_labels(tmp_path):
+    project = project_of(tmp_path / "p", rows(blind=False))
+    made = make_pairs(project, PairsSection(recalibrate="off"))
+    assert made.learned.correction is not None
+    assert not made.learned.correction.applied
+    assert made.learned.stored_as is None
+    assert project.store.annotations().judges == ("sol",)
+
+
+def test_without_people_nothing_is_learned_and_that_is_said(tmp_path):
+    bare = [{**row, "human": []} for row in rows()]
+    made = make_pairs(project_of(tmp_path / "p", bare), PairsSection())
+    assert made.learned.correction is None
+    assert "nothing learned" in made.learned.notes[0]
+    assert made.counts.n_kept == N - 1
+
+
+def test_corrected_labels_are_not_corrected_again(project):
+    make_pairs(project, PairsSection())
+    with pytest.raises(BadInput, match="made from people's labels already"):
+        make_pairs(project, PairsSection(label="sol+corrected"))
+
+
+def test_every_pair_is_counted_and_no_prompt_is_in_two_splits(tmp_path):
+    made_rows = rows()
+    made_rows += [{**made_rows[k], "id": f"again{k}", "human": []} for k in range(200, 210)]
+    swapped = made_rows[300]
+    made_rows.append(
+        {
+            **swapped,
+            "id": "swapped",
+            "response_a": swapped["response_b"],
+            "response_b": swapped["response_a"],
+        }
+    )
+    made_rows[250] |= {
+        "ai": [{"judge": "sol", "order": "ab", "p_a": 0.9}],
+        "meta": {"violations": {"a": [{"principle": "x"}], "b": [{"principle": "x"}]}},
+    }
+    project = project_of(tmp_path / "p", made_rows)
+    options = PairsSection(
+        correct=False,
+        recalibrate="off",
+        min_confidence=0.6,
+        max_length_ratio=1.5,
+        near_duplicates=0.9,
+        scheme="best-of-n",
+        reweight="prompt",
+        test_share=0.2,
+        validation_share=0.2,
+    )
+    made = make_pairs(project, options)
+    counts = made.counts
+    lost = sum(n for step in counts.steps for n in step.dropped.values())
+    assert counts.n_pairs == len(made_rows) == counts.n_kept + lost
+    for step, following in zip(counts.steps, counts.steps[1:], strict=False):
+        assert step.n_out == following.n_in
+    dropped = {why: n for step in counts.steps for why, n in step.dropped.items()}
+    assert dropped["both responses violate the constitution"] == 1
+    assert 5 <= dropped["the same texts as an earlier pair"] <= 11
+    assert dropped["not in the scheme"] > 50
+    kept = np.array([not reason for reason in made.reasons])
+    prompt = project.store.annotations().prompt
+    for code in np.unique(prompt[kept]):
+        assert len(set(made.split[kept & (prompt == code)])) == 1
+    assert set(made.splits) == {"train", "validation", "test"}
+    assert made.weight[kept].mean() == pytest.approx(1.0)
+    per_prompt = np.bincount(prompt[kept], weights=made.weight[kept])
+    assert per_prompt[per_prompt > 0] == pytest.approx(per_prompt.max())
+
+
+def test_what_is_written_says_what_became_of_each_pair(project):
+    made = make_pairs(project, PairsSection())
+    write_pairs(project, made, PairsSection())
+    table = pq.read_table(project.dir / FOLDER / "pairs.parquet").to_pydict()
+    assert table["id"] == project.store.pair_ids()
+    facts = json.loads((project.dir / FOLDER / "manifest.json").read_text())
+    n_kept = sum(reason is None for reason in table["dropped"])
+    assert n_kept == facts["counts"]["n_kept"] == made.counts.n_kept
+    assert facts["correction"]["applied"] is True
+    assert facts["correction"]["over_judge"]["accuracy_gain"]["n"] > 100
+
+
+def test_the_command_prints_the_steps_and_json(project):
+    runner = CliRunner()
+    said = runner.invoke(app, ["pairs", "--project", str(project.dir), "--dry-run"])
+    assert said.exit_code == 0, said.output
+    assert "correction: applied" in said.output
+    assert "without any judge" in said.output
+    assert "dry run" in said.output
+    said = runner.invoke(app, ["pairs", "--project", str(project.dir), "--json"])
+    facts = json.loads(said.stdout)
+    assert facts["labels_stored_as"] == "sol+corrected"
+    assert facts["counts"]["n_pairs"] == N
