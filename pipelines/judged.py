@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RAW_CHARS = 20_000  # of what a judge said, kept with its verdict; its log holds all of it
 RATIONALE_CHARS = 8_000
-_CHUNK = 4_096
+_CHUNK = 512
 _SCHEMA = SCHEMAS["verdicts"]
 _NUMPY_TYPES = {pa.int64(): np.int64, pa.int8(): np.int8, pa.float64(): np.float64}
 

@@ -21,6 +21,7 @@ from pipelines.store import PairStore
 TODO, JUDGED, FAILED = 0, 1, 2  # from FAILED on: FAILED + the code of the failure
 
 _STRAYS = 8_192
+_ROWS = 4_096
 
 Saved = dict[tuple[int, int], Reply]  # by round and place
 
@@ -123,11 +124,12 @@ def read_index(
 def iter_judgments(path: Path, index: LogIndex, judge: str) -> Iterator[tuple[int, Judgment]]:
     """The judgments that count, with their pairs' rows, in row order."""
     with path.open("rb") as file:
-        for row in np.flatnonzero((index.offset >= 0).any(axis=1)).tolist():
-            for offset in index.offset[row].tolist():
-                if offset >= 0:
-                    file.seek(offset)
-                    yield row, judgment_of(json.loads(file.readline()), judge)
+        for first in range(0, len(index.offset), _ROWS):
+            for row, offsets in enumerate(index.offset[first : first + _ROWS].tolist(), first):
+                for offset in offsets:
+                    if offset >= 0:
+                        file.seek(offset)
+                        yield row, judgment_of(json.loads(file.readline()), judge)
 
 
 def _take(index: LogIndex, row: int, column: int, offset: int, line: dict[str, Any]) -> None:
