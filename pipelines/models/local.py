@@ -22,6 +22,7 @@ from pipelines.errors import BadInput
 from pipelines.models.engine import Key, Reply, Request
 
 if TYPE_CHECKING:  # these import torch
+    from pipelines.models.local_model import Loaded
     from pipelines.models.local_worker import Asked, Worker
 
 _PATIENCE_S = 0.02  # how long one more request is waited for before those held are worked on
@@ -63,8 +64,12 @@ class LocalModel:
 class LocalEngine:
     """An `Engine` on this machine. Making one loads the model."""
 
-    def __init__(self, model: LocalModel):
-        """Loads tokenizer and model.
+    def __init__(self, model: LocalModel, loaded: "Loaded | None" = None):
+        """Loads tokenizer and model, unless they are given.
+
+        Args:
+            model: Which model, and how it is run.
+            loaded: It is in memory already; then only `model`'s limits count.
 
         Raises:
             BadInput: A package, the folder, the tokenizer, its chat template, some weights, the
@@ -76,10 +81,11 @@ class LocalEngine:
                     f"{model.model}: a local model needs the package {package}; install "
                     "rlaif-workbench[train], or ask the model through an endpoint"
                 )
+        from pipelines.models.local_model import load
         from pipelines.models.local_worker import Worker
 
         self._model = model
-        self._worker = Worker(model)
+        self._worker = Worker(loaded or load(model), model)
         self._turn = threading.Lock()
 
     @property

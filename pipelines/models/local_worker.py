@@ -12,7 +12,7 @@ from pipelines.models.local import LocalModel
 from pipelines.models.local_chat import Chat
 from pipelines.models.local_generation import Prompt, Writer, Written
 from pipelines.models.local_memory import TokenBudget, TokenCost
-from pipelines.models.local_model import load
+from pipelines.models.local_model import Loaded
 from pipelines.models.local_prefix import Prefixes
 from pipelines.models.local_scoring import LogProbs, Question, Scorer
 
@@ -30,14 +30,14 @@ class Asked(Generic[Key]):
 class Worker:
     """A loaded model that answers. `prepare` may run beside `answer`, in another thread."""
 
-    def __init__(self, settings: LocalModel):
-        """Loads the model.
+    def __init__(self, loaded: Loaded, settings: LocalModel):
+        """Takes the limits from `settings`.
 
         Raises:
-            BadInput: It cannot be loaded as described.
+            BadInput: The chat template cannot be used.
         """
-        self._loaded = loaded = load(settings)
-        self._chat = Chat(settings.model, loaded.tokenizer)
+        self._loaded = loaded
+        self._chat = Chat(loaded.name, loaded.tokenizer)
         self._known_answers: set[tuple[str, str]] = set()
         prefixes = Prefixes(loaded)
         cost = TokenCost.of(loaded.model.config, loaded.model.dtype)
