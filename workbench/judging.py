@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.errors import BadInput
 from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.engines import check_bounded, open_engine, question_of
@@ -14,8 +17,9 @@ from pipelines.judge.index import read_index
 from pipelines.judge.lock import project_lock
 from pipelines.judge.manifest import read_manifest
 from pipelines.judge.modes import calls_per_judgment
-from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, Standing, StopSignal, run_judge
+from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, Standing, run_judge
 from pipelines.judge.spec import JudgeSpec
+from pipelines.judge.stop import StopSignal
 from workbench.project import Project
 
 
@@ -26,6 +30,7 @@ def judge_all(
     limits: Limits,
     retry_failed: bool = False,
     on_standing: Callable[[Standing], None] | None = None,
+    only: Sequence[str] | None = None,
 ) -> list[JudgeRun]:
     """Ask what is pending of each judge; a judge whose service fails does not stop the others.
 
@@ -36,10 +41,11 @@ def judge_all(
         limits: What all of them together may use.
         retry_failed: Ask again what failed before.
         on_standing: Called a few times a second.
+        only: Ids of the pairs to ask about now; all pairs when None.
 
     Raises:
-        BadInput: There are no pairs, another run is going on, or a judge cannot be asked as it is
-            set; checked for all of them before the first is asked.
+        BadInput: There are no pairs, or none of such an id, another run is going on, or a judge
+            cannot be asked as it is set; checked for all of them before the first is asked.
     """
     if not len(project.store):
         raise BadInput(f"{project.dir}: no pairs to judge; run `workbench import FILE` first")
@@ -49,8 +55,22 @@ def judge_all(
         project.store.check_judge_name(spec.name)
         if spec.engine == "endpoint":
             open_engine(spec, project.dir)  # a key that is missing is told before anything runs
+    wanted = None if only is None else _rows(project, only)
     with project_lock(project.dir):
-        return asyncio.run(_ask_all(project, questions, Budget(limits), retry_failed, on_standing))
+        return asyncio.run(
+            _ask_all(project, questions, Budget(limits), retry_failed, on_standing, wanted)
+        )
+
+
+def _rows(project: Project, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which pairs have these ids, shape (n_pairs,)."""
+    rows = project.store.rows_of(ids)
+    if (rows < 0).any():
+        missing = ids[int(np.flatnonzero(rows < 0)[0])]
+        raise BadInput(f'no pair of this project has the id "{missing}"; make the list again')
+    wanted = np.zeros(len(project.store), dtype=bool)
+    wanted[rows] = True
+    return wanted
 
 
 async def _ask_all(
@@ -59,6 +79,7 @@ async def _ask_all(
     budget: Budget,
     retry_failed: bool,
     on_standing: Callable[[Standing], None] | None,
+    only: npt.NDArray[np.bool_] | None,
 ) -> list[JudgeRun]:
     runs: list[JudgeRun] = []
     stop = StopSignal()
@@ -73,6 +94,7 @@ async def _ask_all(
                 open_engine(question.spec, project.dir),
                 budget,
                 retry_failed=retry_failed,
+                only=only,
                 stop=stop,
                 on_standing=on_standing,
             )

@@ -24,8 +24,8 @@ class Budget:
     """Keeps account of one run, over all its judges.
 
     What a request may cost at most is put aside before it goes out, and settled by what it did
-    cost. Requests are counted as they are asked: that a busy server has to be asked twice for one
-    is not counted.
+    cost; for one that was dropped on its way it stays aside, as it may have been billed. Requests
+    are counted as they are asked: that a busy server has to be asked twice for one is not counted.
     """
 
     def __init__(self, limits: Limits):
@@ -65,11 +65,6 @@ class Budget:
         if most_usd and reply.prompt_tokens:
             self._guessed += request_tokens(request)
             self._counted += reply.prompt_tokens
-
-    @property
-    def waiting(self) -> bool:
-        """Whether money is put aside for requests in flight."""
-        return self._aside > 1e-12
 
     def _ratio(self) -> float:
         return self._counted / self._guessed if self._guessed else 1.0

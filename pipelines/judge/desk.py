@@ -110,7 +110,8 @@ class Desk:
                     self._budget.ask(most_usd)
                     self._n_out += 1
                     return (ticket, place, most_usd), request
-                if bound == "max_requests" or not self._budget.waiting:
+                # What is put aside for requests in flight may turn out not to be needed.
+                if bound == "max_requests" or not self._n_out:
                     self.stopped = bound
                     continue
             elif not self._n_out:

@@ -31,13 +31,13 @@ from pipelines.judge.manifest import (
     write_manifest,
 )
 from pipelines.judge.spec import JudgeSpec
+from pipelines.judge.stop import StopSignal
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
 from pipelines.provenance import git_revision, program_version
 from pipelines.records import Order, PreferencePair
 from pipelines.store import PairStore
 
-GRACE_S = 10.0  # for what is in flight, after a run was asked to stop
 _TICK_S = 0.2  # between two reports of how far it is
 
 Ask = Callable[[PreferencePair, Order | None], Steps]
@@ -100,37 +100,6 @@ class JudgeFolder:
         self.manifest = self.path / "manifest.json"
 
 
-class StopSignal:
-    """How a run is told to stop: once, and it finishes what is in flight; twice, and it does not.
-
-    Safe to call from a signal handler of the event loop.
-    """
-
-    def __init__(self, grace_s: float = GRACE_S):
-        self.asked = False
-        self._grace_s = grace_s
-        self._desk: Desk | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def __call__(self) -> None:
-        """Stop."""
-        if self._desk is None or self._task is None:
-            self.asked = True
-            return
-        if self.asked:
-            self._task.cancel()
-        else:
-            self.asked = True
-            self._desk.stop("interrupted")
-            asyncio.get_running_loop().call_later(self._grace_s, self._task.cancel)
-
-    def watch(self, desk: Desk, task: asyncio.Task[None]) -> None:
-        """From now on this run is meant."""
-        self._desk, self._task = desk, task
-        if self.asked:
-            desk.stop("interrupted")
-
-
 async def run_judge(
     project_dir: Path,
     store: PairStore,
@@ -139,6 +108,7 @@ async def run_judge(
     budget: Budget,
     *,
     retry_failed: bool = False,
+    only: npt.NDArray[np.bool_] | None = None,
     stop: StopSignal | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> JudgeRun:
@@ -154,6 +124,7 @@ async def run_judge(
         engine: Who answers.
         budget: What may be spent, over all judges of this run.
         retry_failed: Ask again what failed before.
+        only: Pairs to ask about now, shape (n_pairs,), as a cascade's dear judge is; all when None.
         stop: Calling it ends the run cleanly.
         on_standing: Called a few times a second.
 
@@ -193,7 +164,7 @@ async def run_judge(
                 last_told = now
                 on_standing(standing())
 
-        fresh = tickets(store, question, index, retry_failed)
+        fresh = tickets(store, question, index, retry_failed, only)
         desk = Desk(fresh, log, index, budget, question.price, on_change)
         ended, error = await _answer(desk, engine, stop or StopSignal())
         if on_standing is not None:
@@ -281,10 +252,16 @@ async def _answer(
 
 
 def tickets(
-    store: PairStore, question: Question, index: LogIndex, retry_failed: bool
+    store: PairStore,
+    question: Question,
+    index: LogIndex,
+    retry_failed: bool,
+    only: npt.NDArray[np.bool_] | None = None,
 ) -> Iterator[Ticket]:
     """Every pending judgment, by pair; one row group of pairs in memory at a time."""
     spec_hash, pending = question.hash, index.pending(retry_failed)
+    if only is not None:
+        pending = pending & only[:, None]
     rows: npt.NDArray[np.bool_] = np.logical_or.reduce(pending, axis=1)
     for row, pair in store.iter_texts(rows):
         if pair.id is None:

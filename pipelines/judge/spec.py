@@ -133,14 +133,6 @@ class JudgeSpec(Part):
         reasons = self.rationale or self.mode in ("cot+logprob", "self-consistency")
         return 0.3 if reasons else 0.0
 
-    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What these tokens cost in dollars; None when the judge has no price."""
-        if self.usd_per_1m_input is None or self.usd_per_1m_output is None:
-            return None
-        return (
-            prompt_tokens * self.usd_per_1m_input + completion_tokens * self.usd_per_1m_output
-        ) / 1e6
-
     def hash(self, template_hash: str) -> str:
         """Names everything that changes the question: equal hashes, equal question.
 

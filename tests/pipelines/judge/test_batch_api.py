@@ -10,7 +10,7 @@ from judge_world import World, ask_in_rounds, import_pairs
 from protocol_server import ServerHandle
 
 from pipelines.errors import BadInput
-from pipelines.judge import batch_api
+from pipelines.judge import batch_files
 from pipelines.judge.batch_api import BatchImport, export_batches, import_batches
 from pipelines.judge.budget import Limits
 from pipelines.judge.manifest import read_manifest
@@ -119,7 +119,7 @@ def test_what_the_service_did_not_answer_stays_pending(world):
 
 
 def test_files_are_split_and_limited(world, monkeypatch):
-    monkeypatch.setattr(batch_api, "MOST_REQUESTS", 25)
+    monkeypatch.setattr(batch_files, "MOST_REQUESTS", 25)
     files = export(world, "batch")
     assert [path.name for path in files] == ["j-001.jsonl", "j-002.jsonl", "j-003.jsonl"]
     assert [path.read_text().count("\n") for path in files] == [25, 25, 10]

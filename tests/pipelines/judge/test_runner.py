@@ -22,8 +22,9 @@ from pipelines.importing import import_file
 from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.lock import project_lock
 from pipelines.judge.manifest import read_manifest
-from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, StopSignal, run_judge
+from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, run_judge
 from pipelines.judge.spec import JudgeSpec
+from pipelines.judge.stop import StopSignal
 from pipelines.models.completions import Price
 from pipelines.store import PairStore
 
