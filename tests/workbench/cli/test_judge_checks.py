@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from protocol_server import ServerHandle
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -217,3 +218,40 @@ def test_what_cannot_be_done_is_one_sentence(project: Project, tmp_path: Path) -
     empty = Project.create(tmp_path / "empty")
     with pytest.raises(BadInput, match="no judge has said anything"):
         call(empty, "matrix")
+
+
+def test_a_cascade_from_end_to_end_asks_the_dear_judge_only_where_it_must(
+    project: Project, tmp_path: Path, protocol_server: ServerHandle
+) -> None:
+    section = {
+        "name": "dearest",
+        "model": "m",
+        "base_url": protocol_server.url,
+        "usd_per_1m_input": 1.0,
+        "usd_per_1m_output": 1.0,
+    }
+    lines = [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    with (project.dir / "project.toml").open("a") as config:
+        config.write("\n".join(["[[judges]]", *lines, ""]))
+    ids = tmp_path / "ids.txt"
+    # The dear judge is unknown yet: the line keeps the cheap judge's own accuracy.
+    _, plan = as_json(
+        project, "cascade", "cheap", "dearest", "--min-accuracy", "0.85", "--only", str(ids)
+    )
+    assert plan["savings"]["usd_dear_alone"] > 0.0
+    n_sent = plan["savings"]["n_sent"]
+    assert 0 < n_sent < N
+    code, _ = call(project, "dearest", "--only", str(ids))
+    assert code == 0
+    assert protocol_server.stats()["requests"] == 2 * n_sent
+    threshold = str(plan["threshold"])
+    _, done = as_json(project, "cascade", "cheap", "dearest", "--threshold", threshold, "--store")
+    assert done["n_cheap"] == N - n_sent
+    assert done["n_dear"] + done["n_waiting"] == n_sent
+    labels = Project.open(project.dir).store.annotations()
+    mine = labels.verdict_judge == labels.judges.index("cascade:cheap>dearest")
+    assert mine.sum() == done["n_cheap"] + done["n_dear"]
+    wrong = tmp_path / "wrong.txt"
+    wrong.write_text("nobody\n")
+    with pytest.raises(BadInput, match='the id "nobody"'):
+        call(project, "dearest", "--only", str(wrong))
