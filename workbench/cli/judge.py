@@ -55,6 +55,10 @@ def run(
     budget_usd: BudgetUsd = None,
     max_requests: MaxRequests = None,
     retry_failed: RetryFailed = False,
+    only: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask about these pairs alone: an id a line."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask what is pending. Stop it any time; the next run goes on and repeats nothing finished."""
@@ -64,9 +68,11 @@ def run(
     specs = chosen_judges(opened, names)
     limits = _limits(opened, budget_usd, max_requests)
     if dry_run:
+        if only is not None:
+            raise BadInput("--dry-run estimates all that is pending; leave out --only")
         _dry_run(opened, specs, limits, retry_failed, as_json)
     else:
-        _run(opened, specs, limits, retry_failed, as_json)
+        _run(opened, specs, limits, retry_failed, as_json, _ids(only))
 
 
 @app.command("export-batch")
@@ -188,8 +194,23 @@ def _dry_run(
         print("\n".join(estimate_lines(found, limits)))
 
 
+def _ids(file: Path | None) -> list[str] | None:
+    """The ids in a file, one a line."""
+    if file is None:
+        return None
+    try:
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read as a list of ids ({error})") from error
+
+
 def _run(
-    opened: "Project", specs: list["JudgeSpec"], limits: "Limits", retry_failed: bool, as_json: bool
+    opened: "Project",
+    specs: list["JudgeSpec"],
+    limits: "Limits",
+    retry_failed: bool,
+    as_json: bool,
+    only: list[str] | None,
 ) -> None:
     from dataclasses import asdict
 
@@ -201,7 +222,7 @@ def _run(
     # A run lasts for hours and reads a little now and then: Arrow's own pool would keep it all.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     with standing_bar() as on_standing:
-        runs = judge_all(opened, specs, _folders(opened), limits, retry_failed, on_standing)
+        runs = judge_all(opened, specs, _folders(opened), limits, retry_failed, on_standing, only)
     for line in warnings(runs):
         print(f"workbench: {line}", file=sys.stderr)
     if as_json:
