@@ -18,6 +18,7 @@ from workbench.cli import (
     judge,
     judge_checks,
     judge_panel,
+    labeler,
     pairs,
     report,
     serve,
@@ -38,6 +39,7 @@ app.command("agreement")(agreement.agreement)
 judge_checks.register(judge.app)
 judge_panel.register(judge.app)
 app.add_typer(judge.app, name="judge")
+app.add_typer(labeler.app, name="labeler")
 app.command("pairs")(pairs.pairs)
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)

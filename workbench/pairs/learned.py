@@ -65,7 +65,7 @@ def learn(
             f'"{name}" was made from people\'s labels already; name the judge that it was made of'
         )
     audited = _with_label(
-        audited_labels(evidence, material.annotations.prompt, _edges(material)), soft
+        audited_labels(evidence, material.annotations.prompt, edge_flags(material)), soft
     )
     notes: list[str] = []
     corrected: Correction | None = None
@@ -104,7 +104,8 @@ def learn(
     return Learned(made, stored_as, corrected, calibrated, len(audited), tuple(notes))
 
 
-def _edges(material: Material) -> BoolArray:
+def edge_flags(material: Material) -> BoolArray:
+    """Pairs that were queued as edge cases, shape (n_pairs,)."""
     edge = np.zeros(material.annotations.n_pairs, dtype=np.bool_)
     edge[[row for row, pair in material.drawn.items() if pair.stratum == EDGE]] = True
     return edge

@@ -1,0 +1,109 @@
+"""Trained labelers of a project (`runs/labelers/NAME`): its labels in, labels of all pairs out."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import BadInput, Undefined
+from pipelines.formats.fingerprints import has_text
+from pipelines.judge.derived import make_record, write_record
+from pipelines.judge.labeler.card import Labelled
+from pipelines.judge.labeler.fit import load_labeler
+from pipelines.preferences.audited import audited_labels
+from pipelines.records import Judgment, PreferencePair
+from workbench.export.material import gather
+from workbench.pairs.learned import edge_flags
+from workbench.pairs.progress import OnPair
+from workbench.project import Project
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of the pairs."""
+
+    judge: str
+    n_pairs: int  # labelled
+    n_out_of_fold: int  # of them, by models that never saw the pair's prompt
+    n_empty: int  # without texts, left out
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def labeler_folder(project_dir: Path, name: str) -> Path:
+    """Where a labeler is kept."""
+    return project_dir / "runs" / "labelers" / name
+
+
+def human_labels(project: Project, round_name: str | None) -> Labelled:
+    """All pairs that people labelled, with their labels.
+
+    Raises:
+        BadInput: No pairs, or no such round.
+        Undefined: Nobody has labelled any.
+    """
+    # Which AI label stands beside people's does not matter here; a rule always has a name.
+    judges = project.store.annotations().judges
+    material = gather(project, round_name, "majority" if judges else None)
+    audited = audited_labels(material.evidence, material.annotations.prompt, edge_flags(material))
+    if not len(audited):
+        raise Undefined("no pair has a human label yet; label some, or import labels")
+    return Labelled(project.store.pairs(audited.row.tolist()), audited)
+
+
+def apply_labeler(project: Project, name: str, on_pair: OnPair) -> Applied:
+    """Store a labeler's judgments on all pairs of the project under its name.
+
+    Pairs that it was fitted on get their out-of-fold labels, so that holding it against people
+    stays honest.
+
+    Raises:
+        BadInput: No such labeler, or imported verdicts have its name.
+    """
+    labeler = load_labeler(labeler_folder(project.dir, name))
+    store = project.store
+    project.store.check_judge_name(name)
+    n_pairs = len(store)
+    if not n_pairs:
+        raise BadInput(f"{project.dir}: no pairs yet; `workbench import FILE` brings some")
+    rows = store.rows_of(list(labeler.card.pair_ids))
+    held = {
+        row: p_a
+        for row, p_a in zip(rows.tolist(), labeler.card.out_of_fold, strict=True)
+        if row >= 0
+    }
+    n_empty = 0
+
+    def judgments() -> Iterator[tuple[int, Judgment]]:
+        nonlocal n_empty
+        pairs = store.iter_texts(np.ones(n_pairs, dtype=np.bool_))
+        while chunk := list(islice(pairs, _CHUNK)):
+            shown: list[tuple[int, PreferencePair]] = [
+                (row, pair) for row, pair in chunk if has_text(pair)
+            ]
+            n_empty += len(chunk) - len(shown)
+            p_a = labeler.p_a([pair for _, pair in shown]) if shown else np.zeros(0)
+            for (row, _), p in zip(shown, p_a.tolist(), strict=True):
+                yield row, Judgment(judge=name, p_a=held.get(row, p))
+            on_pair(chunk[-1][0] + 1, n_pairs)
+
+    learned = np.zeros(n_pairs, dtype=np.bool_)
+    learned[list(held)] = True
+    record = make_record(
+        store,
+        name,
+        f"trained labeler ({labeler.card.kind})",
+        (),
+        learned,
+        {"out_of_fold_on_learned_pairs": True, **labeler.card.settings},
+    )
+    n_labelled = store.put_judgments_by_row(name, judgments())
+    write_record(project.dir, record)
+    return Applied(name, n_labelled, len(held), n_empty)
