@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,14 @@ def active_project(folder: Path) -> tuple[Project, str]:
         return project, mint_token(session, drawn.round_id, person.id)
 
 
-async def label_all(desks: Desks, token: str) -> tuple[int, list[int]]:
+def label_all(desks: Desks, token: str) -> tuple[int, list[int]]:
     """Answer whatever comes until nothing comes; how many, and what was asked for on the way."""
+    # On a thread: a browser test before this one may have left an event loop running on ours.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(_label_all(desks, token))).result()
+
+
+async def _label_all(desks: Desks, token: str) -> tuple[int, list[int]]:
     n_answered, asked = 0, []
     queue: list[str] = []
     ops: list[dict[str, Any]] = []
@@ -63,7 +70,7 @@ async def label_all(desks: Desks, token: str) -> tuple[int, list[int]]:
 def test_an_active_round_goes_on_stage_by_stage_to_its_size(tmp_path: Path) -> None:
     project, token = active_project(tmp_path / "project")
     desks = Desks(project)
-    n_answered, asked = asyncio.run(label_all(desks, token))
+    n_answered, asked = label_all(desks, token)
     desks.close()
     assert n_answered == N_DRAWN
     assert asked[0] == 60
@@ -76,7 +83,7 @@ def test_a_stage_that_cannot_be_drawn_loses_no_vote(tmp_path: Path) -> None:
     for part in (project.dir / "runs" / "imported").glob("manifest.json"):
         part.unlink()  # the owner moved the imported pairs away
     desks = Desks(project)
-    n_answered, asked = asyncio.run(label_all(desks, token))
+    n_answered, asked = label_all(desks, token)
     desks.close()
     assert n_answered == 60
     assert asked[-1] == 60
