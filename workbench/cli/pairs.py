@@ -23,7 +23,7 @@ def pairs(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Correct, filter, weigh and split the pairs as [pairs] of project.toml says."""
+    """Correct, filter, weigh and split the pairs, as the section pairs of project.toml says."""
     from workbench.cli.progress import count_progress
     from workbench.pairs.chain import make_pairs
     from workbench.pairs.output import write_pairs
