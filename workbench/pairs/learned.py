@@ -99,6 +99,12 @@ def learn(
         stored_as = name + recalibrate.SUFFIX
         made = calibrated.map.p_a(soft)
         made[audited.row] = calibrated.p_a
+    older = [
+        made_before
+        for made_before in (name + correction.SUFFIX, name + recalibrate.SUFFIX)
+        if made_before in material.annotations.judges and made_before != stored_as
+    ]
+    notes += [f'judge "{one}" of an earlier run is still stored, and not used' for one in older]
     if store and stored_as is not None:
         _store(project, stored_as, made, name, audited, corrected, calibrated)
     return Learned(made, stored_as, corrected, calibrated, len(audited), tuple(notes))
@@ -178,8 +184,9 @@ def _store(
         settings |= {"why": calibrated.why, "parameters": list(calibrated.map.parameters)}
     else:
         raise ValueError("nothing was learned, so there is nothing to store")
-    judges = tuple(j for j in project.store.annotations().judges if j == judge) or (judge,)
-    record = make_record(project.store, name, method, judges, learned, settings)
+    known = project.store.annotations().judges
+    members = (judge,) if judge in known else tuple(one for one in known if not is_derived(one))
+    record = make_record(project.store, name, method, members, learned, settings)
     project.store.put_judgments_by_row(
         name,
         (
