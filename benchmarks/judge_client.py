@@ -197,7 +197,8 @@ def main():
         load >> judge
     start = time.time()
     done = pipeline.run(use_cache=False)["default"]["train"]
-    print("RESULT", json.dumps([len(done), time.time() - start]))
+    n_labelled = sum(row["result"] in ("A", "B") for row in done)
+    print("RESULT", json.dumps([n_labelled, time.time() - start]))
 
 if __name__ == "__main__":
     main()
@@ -228,6 +229,7 @@ def distilabel(python: str, n: int) -> None:
     if line is None:
         sys.exit(f"distilabel failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     n_done, seconds = json.loads(line.removeprefix("RESULT "))
+    assert n_done == n, f"distilabel labelled {n_done} of {n}"
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(
         f"distilabel: {n_done:,} judgments, instant endpoint: {n_done / seconds:,.0f}/s; "

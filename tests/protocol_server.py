@@ -284,7 +284,7 @@ class Exchange(asyncio.Protocol):
         key = behaviour.max_tokens_key
         if key and key not in question:
             return error(400, f"Unsupported parameter: 'max_tokens'. Use '{key}' instead.")
-        if question.get("top_logprobs", 0) > behaviour.max_top_logprobs:
+        if (question.get("top_logprobs") or 0) > behaviour.max_top_logprobs:
             return error(400, f"top_logprobs must be at most {behaviour.max_top_logprobs}")
         good = http(
             200, "application/json", json.dumps(answer_of(behaviour, question, digest)).encode()
