@@ -65,7 +65,7 @@ def run(
     from workbench.project import Project
 
     opened = Project.open(project)
-    specs = chosen_judges(opened, names)
+    specs = _asked(chosen_judges(opened, names), bool(names))
     limits = _limits(opened, budget_usd, max_requests)
     if dry_run:
         if only is not None:
@@ -161,6 +161,22 @@ def chosen_judges(opened: "Project", names: list[str] | None) -> list["JudgeSpec
         if name not in known:
             raise BadInput(f'no judge "{name}" in project.toml; there are: {", ".join(known)}')
     return [known[name] for name in dict.fromkeys(names or known)]
+
+
+def _asked(specs: list["JudgeSpec"], named: bool) -> list["JudgeSpec"]:
+    """Those that are asked questions: not the trained labelers, which have a command of their own.
+
+    Raises:
+        BadInput: A labeler is named, or there are labelers alone.
+    """
+    asked = [spec for spec in specs if spec.engine != "labeler"]
+    labelers = [spec.name for spec in specs if spec.engine == "labeler"]
+    if labelers and (named or not asked):
+        raise BadInput(
+            f'judge "{labelers[0]}" is a trained labeler, which is asked nothing; '
+            f"`workbench labeler apply {labelers[0]}` labels all pairs"
+        )
+    return asked
 
 
 def _limits(opened: "Project", budget_usd: float | None, max_requests: int | None) -> "Limits":

@@ -163,6 +163,7 @@ def test_bounds_stop_cleanly_and_say_so(workbench, add_judge):
         ((), {"base_url": "http://models.example/v1"}, "has no price"),
         ((), {"api_key_env": "NO_SUCH_KEY_HERE"}, "NO_SUCH_KEY_HERE is not set"),
         ((), {"template": "nothing"}, 'template "nothing" is no file'),
+        ((), {"engine": "labeler"}, "`workbench labeler apply one` labels all pairs"),
         (("--max-requests", "0"), {}, None),
     ],
 )
@@ -179,13 +180,16 @@ def test_what_cannot_run_is_exit_code_2_in_one_sentence(
     assert protocol_server.stats()["requests"] == 0
 
 
-def test_a_project_without_pairs_says_what_to_do_first(workbench, add_judge, tmp_path):
+def test_a_project_without_pairs_says_what_to_do_first(add_judge, tmp_path, monkeypatch, capsys):
     add_judge("one")
     empty = Project.create(tmp_path / "empty")
     text = (tmp_path / "project" / "project.toml").read_text()
     (empty.dir / "project.toml").write_text(text)
-    code, _, err = workbench("--project", str(empty.dir))
-    assert code == 0 or "workbench import FILE" in err
+    monkeypatch.setattr(sys, "argv", ["workbench", "judge", "--project", str(empty.dir)])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    assert "run `workbench import FILE` first" in capsys.readouterr().err
 
 
 def test_batches_go_out_and_come_back(workbench, add_judge, folder, tmp_path, protocol_server):
