@@ -1,0 +1,99 @@
+"""The client against `transformers serve`, a real server that somebody else wrote."""
+
+import asyncio
+import importlib.util
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import BadInput
+from pipelines.models.endpoint import Endpoint, EndpointEngine
+from pipelines.models.engine import Reply, Request
+from pipelines.records import Message
+
+_START_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def address(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a server on CPU; it loads the model that a request names."""
+    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "openai")):
+        if os.environ.get("CI"):
+            pytest.fail("CI must have transformers[serving]")
+        pytest.skip("this machine has no transformers[serving]")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    said = tmp_path_factory.mktemp("serve") / "log.txt"
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with said.open("w") as log:
+        process = subprocess.Popen(
+            [*command, *options], stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+    try:
+        _wait(f"http://127.0.0.1:{port}/health", process, said)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(url: str, process: "subprocess.Popen[bytes]", said: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            opener.open(url, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    pytest.fail(f"transformers serve did not start:\n{said.read_text()[-2000:]}")
+
+
+def ask(address: str, model: str, requests: list[Request]) -> list[Reply]:
+    endpoint = Endpoint(address, model, concurrency=2, timeout_s=120.0, retries=1)
+
+    async def run() -> list[Reply]:
+        async def source() -> AsyncIterator[tuple[int, Request]]:
+            for number, request in enumerate(requests):
+                yield number, request
+
+        engine = EndpointEngine(endpoint, random.Random(0))
+        found = {number: reply async for number, reply in engine.ask(source())}
+        return [found[number] for number in range(len(requests))]
+
+    return asyncio.run(run())
+
+
+def question(text: str) -> tuple[Message, ...]:
+    return (
+        Message(role="system", content="You judge."),
+        Message(role="user", content=f"Which is better, A or B? {text}"),
+    )
+
+
+def test_text_and_tokens_come_back(address, llama):
+    requests = [Request(question(str(number)), max_tokens=6) for number in range(4)]
+    for reply in ask(address, str(llama), requests):
+        assert reply.failure is None, reply
+        assert isinstance(reply.text, str)
+        assert reply.finish in ("stop", "length")
+        assert reply.prompt_tokens > 10
+        assert 1 <= reply.completion_tokens <= 6
+
+
+def test_it_ignores_logprobs_and_that_is_noticed_at_once(address, llama):
+    requests = [Request(question(str(number)), answers=("A", "B")) for number in range(50)]
+    with pytest.raises(BadInput, match=r'ignores logprobs.*set mode = "verdict"'):
+        ask(address, str(llama), requests)
