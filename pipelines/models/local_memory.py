@@ -10,11 +10,11 @@ import torch
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-# Where no memory is known (no sysconf), and what is more than enough to keep a device busy:
-# larger batches are not faster, they only fail later.
-_UNKNOWN_MEMORY = 4 << 30
+_UNKNOWN_MEMORY = 4 << 30  # bytes, on a system that does not say
+# Tokens that keep a device busy in one forward pass: more is not faster, and on a CPU slower,
+# because activations leave the cache.
 _ENOUGH_TOKENS = {"cuda": 65_536}
-_ENOUGH_TOKENS_ELSEWHERE = 8_192
+_ENOUGH_TOKENS_ELSEWHERE = 2_048
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,16 @@ class TokenBudget:
         self._ceiling = ceiling
 
     @classmethod
-    def for_device(
+    def of_memory(
         cls, device: torch.device, bytes_per_token: int, share: float, ceiling: int | None
     ) -> "TokenBudget":
-        """A limit from the memory that is free now."""
+        """As many as a share of the memory that is free now holds."""
+        return cls(int(share * free_bytes(device) / bytes_per_token), ceiling)
+
+    def no_more_than_enough(self, device: torch.device) -> "TokenBudget":
+        """The same, but no more than one forward pass makes good use of."""
         enough = _ENOUGH_TOKENS.get(device.type, _ENOUGH_TOKENS_ELSEWHERE)
-        return cls(min(enough, int(share * free_bytes(device) / bytes_per_token)), ceiling)
+        return TokenBudget(min(self.tokens, enough), self._ceiling)
 
     def check(self, n_tokens: int) -> None:
         """Refuses a batch above the ceiling as memory itself would.

@@ -19,7 +19,7 @@ from pipelines.models.local_prefix import Prefix, Prefixes
 
 # The largest difference of the first answer's share that a shared prefix may make.
 _TOLERANCE = {torch.float32: 1e-3}
-_HALF_TOLERANCE = 0.05
+_HALF_TOLERANCE = 0.1
 
 LogProbs = tuple[float, float]
 
@@ -45,6 +45,14 @@ class Scorer:
         self.budget = budget
         self._max_rows = max_rows
         self._checked = False
+        config = loaded.model.config.get_text_config()
+        # Others make masks of their own: windows, or biases by distance.
+        self._one_mask = (
+            config._attn_implementation == "sdpa"
+            and getattr(config, "rope_parameters", None) is not None
+            and getattr(config, "sliding_window", None) is None
+            and not getattr(config, "alibi", False)
+        )
 
     @property
     def shares(self) -> bool:
@@ -100,10 +108,23 @@ class Scorer:
                 "past_key_values": prefix.borrowed(),
                 "position_ids": positions.expand(len(rows), -1),
             }
+            if self._one_mask:
+                shared["attention_mask"] = self._mask(positions)
         with self._in_float32(answers):
             logits = self._loaded.model(input_ids=ids, logits_to_keep=last, **shared).logits
         logprobs = torch.log_softmax(logits[:, 0].float(), dim=-1).gather(1, answers)
         return [(first, second) for first, second in logprobs.tolist()]
+
+    def _mask(self, positions: torch.Tensor) -> torch.Tensor:
+        """What each position sees, added to its attention scores: itself and all before it.
+
+        One for all rows; the library would make one for each, and again for each layer.
+        """
+        n_keys = int(positions[-1]) + 1
+        hidden = torch.arange(n_keys, device=positions.device) > positions[:, None]
+        dtype = self._loaded.model.dtype
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device)
+        return mask.masked_fill(hidden, torch.finfo(dtype).min)[None, None]
 
     def _in_float32(self, answers: torch.Tensor) -> AbstractContextManager[None]:
         head = self._loaded.model.get_output_embeddings()

@@ -44,12 +44,17 @@ class Worker:
         share, ceiling = settings.memory_share, settings.max_batch_tokens
 
         def budget(bytes_per_token: int) -> TokenBudget:
-            return TokenBudget.for_device(loaded.device, bytes_per_token, share, ceiling)
+            return TokenBudget.of_memory(loaded.device, bytes_per_token, share, ceiling)
 
         continuous = settings.continuous
         if continuous is None:
             continuous = loaded.device.type == "cuda"
-        self.scorer = Scorer(loaded, prefixes, budget(cost.activations), settings.max_batch)
+        self.scorer = Scorer(
+            loaded,
+            prefixes,
+            budget(cost.activations).no_more_than_enough(loaded.device),
+            settings.max_batch,
+        )
         self.writer = Writer(
             loaded,
             prefixes,

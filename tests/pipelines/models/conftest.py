@@ -48,3 +48,10 @@ def folder(request: pytest.FixtureRequest) -> Path:
     """Once each."""
     found: Path = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def long_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny llama with a context that holds the questions that judges really ask."""
+    folder = tmp_path_factory.mktemp("models") / "long"
+    return Path(tiny_models.make_model(folder, "llama", max_position_embeddings=16_384))
