@@ -55,3 +55,10 @@ def long_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny llama with a context that holds the questions that judges really ask."""
     folder = tmp_path_factory.mktemp("models") / "long"
     return Path(tiny_models.make_model(folder, "llama", max_position_embeddings=16_384))
+
+
+@pytest.fixture(scope="session")
+def long_qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a tiny qwen2."""
+    folder = tmp_path_factory.mktemp("models") / "long"
+    return Path(tiny_models.make_model(folder, "qwen2", max_position_embeddings=16_384))
