@@ -19,7 +19,7 @@ from pipelines.agreement.annotations import Annotations
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.reference import votes_of
 from pipelines.formats.reading import Reject, read_pairs
-from pipelines.judge.labeler.card import Labelled, longer_wins
+from pipelines.judge.labeler.card import Labelled
 from pipelines.judge.labeler.fit import fit_labeler
 from pipelines.preferences.annotations import AnnotationsBuilder
 from pipelines.preferences.audited import Audited
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--base", type=Path)
     given = parser.parse_args()
-    print("### Trained labelers\n")
+    print("### Trained labelers (random choice: accuracy .500, log-loss .693)\n")
     head = (
         "| data | labeler | labels | accuracy | longer wins | difference | log-loss | ECE | CPU s |"
     )
@@ -74,7 +74,6 @@ def labelers(data: Path, encoder: Path | None, base: Path | None) -> Iterator[st
         pairs, _, audited = read(data / f"{name}.jsonl")
         everything = Labelled([pairs[row] for row in audited.row.tolist()], audited)
         n = len(audited)
-        yield (f"| {name} | random | - | .500 | {_share(_longer(everything))} | | .693 | | |")
         for size in sizes:
             some = np.random.default_rng(SEED).permutation(n)[:size] if size else np.arange(n)
             yield _fitted(name, "features", _part(everything, np.sort(some)))
@@ -238,12 +237,6 @@ def taken(audited: Audited, places: np.ndarray) -> Audited:
 
 def _part(labelled: Labelled, places: np.ndarray) -> Labelled:
     return Labelled([labelled.pairs[k] for k in places.tolist()], taken(labelled.audited, places))
-
-
-def _longer(labelled: Labelled) -> Estimate:
-    audited = labelled.audited
-    p_a = longer_wins(labelled.pairs)
-    return compare(p_a, p_a, audited.p_a, audited.prompt).accuracy_before
 
 
 def _plain(value: float) -> str:
