@@ -1,6 +1,6 @@
 """Judgments per second of the local engine, beside `generate` and a plain forward pass.
 
-    python benchmarks/judge_local.py [--seconds 20] [--device auto] [--shapes tiny,small]
+    python benchmarks/judge_local.py [--seconds 20] [--questions 4096] [--shapes tiny,7B]
 
 Random weights; what counts is the shape. Each way gets the same questions as text and returns the
 log-probabilities of the same two answers, which are compared. Model FLOP utilisation is the share
@@ -121,12 +121,12 @@ def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
     size = 1024 if device.type == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = math.inf
-    for _ in range(12):
+    for _ in range(6):
         start = now(device)
-        for _ in range(4):
+        for _ in range(2):
             a @ b
         best = min(best, now(device) - start)
-    return 4 * 2 * size**3 / best
+    return 2 * 2 * size**3 / best
 
 
 def now(device: torch.device) -> float:
@@ -223,8 +223,8 @@ def answers_of(loaded: Loaded, logits: torch.Tensor) -> LogProbs:
 # --- the measurement ------------------------------------------------------------------------------
 
 
-def measure(shape: Shape, device: torch.device, seconds: float) -> list[list[str]]:
-    """Rows of the table for one shape."""
+def measure(shape: Shape, device: torch.device, seconds: float, at_most: int) -> list[list[str]]:
+    """Rows of the table for one shape: as many questions as `generate` answers in some seconds."""
     loaded = random_model(shape, device)
     engine = LocalEngine(LocalModel(shape.name), loaded)
     sample = questions(shape, 8)
@@ -242,15 +242,15 @@ def measure(shape: Shape, device: torch.device, seconds: float) -> list[list[str
         ("batched forward pass", whole, lambda asked: by_forward(loaded, asked, 32)),
         ("**local engine**", own, lambda asked: by_engine(engine, asked)),
     )
-    # As many questions as the slowest way answers in its time, and whole batches.
-    by_generate(loaded, sample, 8)
+    few = questions(shape, 32)
+    by_generate(loaded, few[:8], 8)
     start = now(device)
-    by_generate(loaded, questions(shape, 32), 32)
-    n = min(4096, max(64, 32 * round(seconds / (now(device) - start))))
+    by_generate(loaded, few, 32)
+    n = min(at_most, max(64, 32 * round(seconds / (now(device) - start))))
     asked = questions(shape, n)
     results = []
     for _, needed, way in ways:
-        way(asked[:64])  # warm
+        way(few)  # warm
         rate = matmul_flops(device, loaded.model.dtype)
         start = now(device)
         logprobs = way(asked)
@@ -296,6 +296,7 @@ def machine(device: torch.device) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     arguments.add_argument("--seconds", type=float, default=20.0, help="of the slowest way")
+    arguments.add_argument("--questions", type=int, default=4096, help="at most")
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--shapes", default="", help="only those whose name begins with one")
     arguments.add_argument("--threads", type=int, default=1, help="on a CPU")
@@ -315,7 +316,7 @@ def main() -> None:
             )
             continue
         print(f"{shape.name} on {device}", file=sys.stderr)
-        rows += measure(shape, device, options.seconds)
+        rows += measure(shape, device, options.seconds, options.questions)
     print(f"{machine(device)}\n")
     per = "judgments per CPU s" if device.type == "cpu" else "judgments per s"
     print(

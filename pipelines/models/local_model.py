@@ -1,5 +1,6 @@
 """Loads a model and its tokenizer with `from_pretrained`; whatever is missing is one sentence."""
 
+import gc
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipelines.errors import BadInput
 from pipelines.models.local import LocalModel
+from pipelines.models.local_memory import free_cached
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _LOADING_FAILS_WITH = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
@@ -55,6 +57,9 @@ def load(settings: LocalModel) -> Loaded:
     name = settings.model
     source = _source(name, settings.base)
     device = _device(name, settings.device)
+    # The judge before this one may have left a model that nobody holds any more.
+    gc.collect()
+    free_cached()
     with _quiet():
         tokenizer = _tokenizer(name, source)
         model = _model(settings, source, device)
