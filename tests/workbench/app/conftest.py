@@ -27,7 +27,7 @@ def _lab() -> ModuleType:
 review_lab = _lab()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive the browser's tests
 def playwright() -> Iterator[Playwright]:
     """Playwright, with a browser to be found; without one the tests skip, in CI they fail."""
     if review_lab.find_chromium() is None:
@@ -38,9 +38,9 @@ def playwright() -> Iterator[Playwright]:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(playwright: Playwright) -> Iterator[Browser]:
-    """One browser for all tests of the session; each test opens contexts of its own."""
+    """One browser for all tests of a file; each test opens contexts of its own."""
     browser = review_lab.launch(playwright)
     yield browser
     browser.close()
