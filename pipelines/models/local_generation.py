@@ -245,20 +245,22 @@ class _Sampling(LogitsProcessor):
     """Adds each row's own noise, so that the greatest logit is a sample; none at temperature 0."""
 
     def __init__(self, prompts: Sequence[Prompt], device: torch.device):
-        self._temperatures = [prompt.temperature for prompt in prompts]
-        self._sources = [
-            torch.Generator(device).manual_seed(_seed(prompt)) if prompt.temperature else None
-            for prompt in prompts
-        ]
+        temperatures = [prompt.temperature or 1.0 for prompt in prompts]
+        self._temperatures = torch.tensor(temperatures, device=device)[:, None]
+        self._sources = {
+            row: torch.Generator(device).manual_seed(_seed(prompt))
+            for row, prompt in enumerate(prompts)
+            if prompt.temperature
+        }
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores of shape (n_rows, n_tokens)."""
-        scores = scores.float()
-        for row, source in enumerate(self._sources):
-            if source is not None:
-                noise = torch.empty_like(scores[row]).exponential_(generator=source)
-                scores[row] = scores[row] / self._temperatures[row] - noise.log()
-        return scores
+        if not self._sources:
+            return scores
+        waits = torch.ones_like(scores, dtype=torch.float32)  # exponential; -log is Gumbel's
+        for row, source in self._sources.items():
+            waits[row].exponential_(generator=source)
+        return scores.float() / self._temperatures - waits.log()
 
 
 def _seed(prompt: Prompt) -> int:
@@ -284,20 +286,23 @@ class _RowEnds(StoppingCriteria):
         self._tokenizer = tokenizer
         self._stopped = stopped
         self._done = [False] * len(prompts)
+        longest = max((len(stop) for prompt in prompts for stop in prompt.stop), default=0)
+        # Tokens that hold the longest stop text: a character takes up to four tokens of bytes.
+        self._reach = 4 * longest + 4 if longest else 0
 
     def __call__(
         self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any
     ) -> torch.Tensor:
         """Which rows are done, shape (n_rows,)."""
         n_new = input_ids.shape[1] - self._width
+        reach = min(n_new, self._reach)
+        tails = input_ids[:, -reach:].tolist() if reach else []
         for row, prompt in enumerate(self._prompts):
             if self._done[row]:
                 continue
             if self._stopped.is_set() or n_new >= self._limits[row]:
                 self._done[row] = True
             elif prompt.stop:
-                # A character takes up to four tokens of bytes.
-                reach = min(n_new, 4 * max(map(len, prompt.stop)) + 4)
-                tail = self._tokenizer.decode(input_ids[row, -reach:], skip_special_tokens=True)
+                tail = self._tokenizer.decode(tails[row], skip_special_tokens=True)
                 self._done[row] = any(stop in tail for stop in prompt.stop)
         return torch.tensor(self._done, device=input_ids.device)

@@ -64,7 +64,7 @@ def load(settings: LocalModel) -> Loaded:
         tokenizer = _tokenizer(name, source)
         model = _model(settings, source, device)
         if settings.adapter:
-            model = _adapted(settings, model)
+            model = adapted(settings, model)
     model.eval()
     model.requires_grad_(False)
     n_tokens = _n_tokens(name, model, tokenizer)
@@ -127,7 +127,7 @@ def _dtype(settings: LocalModel, device: torch.device) -> torch.dtype:
 
 def _tokenizer(name: str, source: str) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except _LOADING_FAILS_WITH as error:
         raise BadInput(_why_not(name, "the tokenizer", error)) from error
     # A folder with a model and no tokenizer files gives an empty one, without a word.
@@ -143,7 +143,11 @@ def _tokenizer(name: str, source: str) -> Any:
 
 def _model(settings: LocalModel, source: str, device: torch.device) -> Any:
     name = settings.model
-    options: dict[str, Any] = {"dtype": _dtype(settings, device), "output_loading_info": True}
+    options: dict[str, Any] = {
+        "dtype": _dtype(settings, device),
+        "output_loading_info": True,
+        "trust_remote_code": False,  # nor is anybody asked whether to
+    }
     if (Path(source) / "adapter_config.json").exists():
         raise BadInput(
             f"{name}: this is an adapter, not a model; name it under adapter, and the model that "
@@ -182,8 +186,12 @@ def _four_bit(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, 
     }
 
 
-def _adapted(settings: LocalModel, model: Any) -> Any:
-    """The model with its adapter; merged where the weights allow it, so that it costs no time."""
+def adapted(settings: LocalModel, model: Any) -> Any:
+    """The model with its adapter; merged, so that it costs no time, unless weights have 4 bits.
+
+    Raises:
+        BadInput: The adapter is not there, or another model's.
+    """
     _require("peft", settings.model, "an adapter")
     from peft import PeftModel
 
@@ -192,10 +200,10 @@ def _adapted(settings: LocalModel, model: Any) -> Any:
         with warnings.catch_warnings():
             # peft 0.21 reads a property that transformers 5.23 has renamed; nobody here can help.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
-            adapted = PeftModel.from_pretrained(model, source)
+            found: Any = PeftModel.from_pretrained(model, source)
     except _LOADING_FAILS_WITH as error:
         raise BadInput(_why_not(settings.adapter, "the adapter", error)) from error
-    return adapted if settings.four_bit else adapted.merge_and_unload()
+    return found.get_base_model() if settings.four_bit else found.merge_and_unload()
 
 
 def _n_tokens(name: str, model: Any, tokenizer: Any) -> int:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.errors import BadInput
 from pipelines.models.local import LocalEngine, LocalModel
-from pipelines.models.local_model import load
+from pipelines.models.local_model import adapted, load
 
 # peft 0.21 reads a property that transformers 5.23 has renamed: when an adapter is made, here.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
@@ -156,6 +156,11 @@ def test_an_adapter_is_loaded_and_merged(folder: Path, tmp_path: Path) -> None:
     plain = load(LocalModel(str(folder), device="cpu")).model
     merged = load(LocalModel(str(folder), device="cpu", base=tmp_path, adapter="adapter")).model
     assert type(merged) is type(plain)  # nothing is left that would cost time
+    # As beside weights of 4 bits, which cannot be merged without loss.
+    settings = LocalModel(str(folder), base=tmp_path, adapter="adapter", four_bit=True)
+    unmerged = adapted(settings, load(LocalModel(str(folder), device="cpu")).model)
+    assert type(unmerged) is type(plain)
+    assert (logits(merged) - logits(unmerged)).abs().max() < 1e-4
     before = logits(plain)
     beside = logits(PeftModel.from_pretrained(plain, str(adapter)))
     assert (logits(merged) - beside).abs().max() < 1e-4
