@@ -92,6 +92,7 @@ def open_engine(spec: JudgeSpec, project_dir: Path) -> Engine:
                 adapter=spec.local.adapter,
                 memory_share=spec.local.memory_share,
                 max_batch=spec.local.max_batch,
+                price=price_of(spec) or Price(0.0, 0.0),
             )
         )
     raise BadInput(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal
 
 from pipelines.errors import BadInput
+from pipelines.models.completions import Price
 from pipelines.models.engine import Key, Reply, Request
 
 if TYPE_CHECKING:  # these import torch
@@ -47,6 +48,7 @@ class LocalModel:
         max_batch_tokens: A batch of more tokens than this, padding included, is treated as one
             that does not fit into memory; None leaves that to memory itself.
         continuous: Continuous batching of greedy generation; None is yes on CUDA, else no.
+        price: What its tokens cost; one's own machine is free.
     """
 
     model: str
@@ -59,6 +61,7 @@ class LocalModel:
     max_batch: int = 256
     max_batch_tokens: int | None = None
     continuous: bool | None = None
+    price: Price = Price(0.0, 0.0)
 
 
 class LocalEngine:

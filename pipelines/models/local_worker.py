@@ -37,6 +37,7 @@ class Worker:
             BadInput: The chat template cannot be used.
         """
         self._loaded = loaded
+        self._price = settings.price
         self._chat = Chat(loaded.name, loaded.tokenizer)
         self._known_answers: set[tuple[str, str]] = set()
         prefixes = Prefixes(loaded)
@@ -162,7 +163,12 @@ class Worker:
             return self._too_large(len(question.ids))
         if not all(map(math.isfinite, logprobs)):
             return _failure(f"{self._loaded.name} gave no probabilities, but not-a-number")
-        return Reply(answer_logprobs=logprobs, prompt_tokens=len(question.ids), completion_tokens=1)
+        return Reply(
+            answer_logprobs=logprobs,
+            prompt_tokens=len(question.ids),
+            completion_tokens=1,
+            cost_usd=self._price.usd(len(question.ids), 1),
+        )
 
     def _written(self, prompt: Prompt, written: Written | None) -> Reply:
         if written is None:
@@ -172,6 +178,7 @@ class Worker:
             finish=written.finish,
             prompt_tokens=len(prompt.ids),
             completion_tokens=written.n_tokens,
+            cost_usd=self._price.usd(len(prompt.ids), written.n_tokens),
         )
 
     def _too_large(self, n_tokens: int) -> Reply:

@@ -15,6 +15,7 @@ import tiny_models as tiny
 import torch
 
 from pipelines.errors import BadInput
+from pipelines.models.completions import Price
 from pipelines.models.engine import Reply, Request
 from pipelines.models.local import LocalEngine, LocalModel
 from pipelines.records import Message
@@ -88,6 +89,17 @@ def test_every_request_of_a_mixed_stream_is_answered_once(engine: LocalEngine) -
 def test_the_same_stream_gives_the_same_replies(engine: LocalEngine) -> None:
     requests = [question(k) if k % 2 else writing(k, temperature=1.0, seed=k) for k in range(60)]
     assert ask(engine, requests) == ask(engine, requests)
+
+
+def test_ones_own_machine_is_free_unless_it_has_a_price(llama: Path, engine: LocalEngine) -> None:
+    (free,) = ask(engine, [question(1)])
+    assert free.cost_usd == 0.0
+    dear = LocalEngine(LocalModel(str(llama), device="cpu", price=Price(2.0, 10.0)))
+    scored, written = ask(dear, [question(1), writing(1)])
+    assert scored.cost_usd == pytest.approx((2 * scored.prompt_tokens + 10) / 1e6)
+    assert written.cost_usd == pytest.approx(
+        (2 * written.prompt_tokens + 10 * written.completion_tokens) / 1e6
+    )
 
 
 def test_a_stream_without_requests_has_no_replies(engine: LocalEngine) -> None:
