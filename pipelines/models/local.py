@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # these import torch
 _PATIENCE_S = 0.02  # how long one more request is waited for before those held are worked on
 _LONGEST_WAIT_S = 0.2  # the same, however many more come in the meantime
 _PREPARED_AT_ONCE = 256  # requests that become tokens in one go, while the model works
+_FREE = Price(0.0, 0.0)
 _BATCHES_HELD = 4  # full batches that are held, so that requests of like length meet
 
 
@@ -61,7 +62,7 @@ class LocalModel:
     max_batch: int = 256
     max_batch_tokens: int | None = None
     continuous: bool | None = None
-    price: Price = Price(0.0, 0.0)
+    price: Price = _FREE
 
 
 class LocalEngine:
