@@ -183,7 +183,7 @@ def ask_verdict(
 
 def ask_rationale(asking: Asking, messages: tuple[Message, ...], number: int) -> Step[Form[str]]:
     """Free text, not empty and no refusal."""
-    reply = _readable((yield from one(asking.text(messages, RATIONALE_TOKENS, number=number))))
+    reply = readable((yield from one(asking.text(messages, RATIONALE_TOKENS, number=number))))
     if isinstance(reply, Answer):
         return Form(failure=reply.failure, said=reply.said)
     if not reply.text.strip():
@@ -204,7 +204,7 @@ def ask_form(
         read: What the reply says, or None.
         again: The question after a reply that could not be read.
     """
-    reply = _readable((yield from one(request)))
+    reply = readable((yield from one(request)))
     if isinstance(reply, Answer):
         return Form(failure=reply.failure, said=reply.said)
     value = read(reply.text)
@@ -215,7 +215,7 @@ def ask_form(
         return replace(form, failure="refused")
     quoted = Message(role="assistant", content=harmless(reply.text[:_QUOTED_CHARS]) or "...")
     messages = (*request.messages, quoted, Message(role="user", content=again))
-    second = _readable((yield from one(asking.text(messages, FORM_TOKENS, cold=True))))
+    second = readable((yield from one(asking.text(messages, FORM_TOKENS, cold=True))))
     if isinstance(second, Answer):
         said = f"{reply.whole}{REPAIR_MARK}{second.said or ''}"
         return replace(form, failure=second.failure, said=said)
@@ -226,7 +226,7 @@ def ask_form(
     return replace(form, failure="refused" if is_refusal(second.text) else "unparsed")
 
 
-def _readable(reply: Reply) -> Said | Answer:
+def readable(reply: Reply) -> Said | Answer:
     """A text reply as text, or as the failure that it is."""
     if reply.failure is not None:
         return Answer(failure=reply.failure, said=reply.detail)

@@ -106,7 +106,7 @@ class _Fence:
     ) -> None:
         turns = (prompt,) if isinstance(prompt, str) else tuple(turn.content for turn in prompt)
         self.names = parts.names
-        self.code = _free_code((*turns, *responses))
+        self.code = free_code((*turns, *responses))
 
     def block(self, name: str, text: str) -> str:
         return f"<{name} {self.code}>\n{harmless(text)}\n</{name} {self.code}>"
@@ -122,7 +122,8 @@ class _Fence:
         return f"<{names.prompt} {self.code}>\n{turns}\n</{names.prompt} {self.code}>"
 
 
-def _free_code(texts: tuple[str, ...]) -> str:
+def free_code(texts: tuple[str, ...]) -> str:
+    """A code that occurs in none of these texts; the same texts always get the same one."""
     digest = hashlib.sha256()
     for text in texts:
         encoded = text.encode("utf-8", "surrogatepass")
