@@ -1,4 +1,4 @@
-"""One judging run on a project at a time."""
+"""One run of a stage on a project at a time."""
 
 import fcntl
 import os
@@ -10,13 +10,13 @@ from pipelines.errors import BadInput
 
 
 @contextmanager
-def project_lock(project_dir: Path) -> Iterator[None]:
+def project_lock(project_dir: Path, stage: str = "judge") -> Iterator[None]:
     """Held until the block ends. The system frees the lock of a killed process by itself.
 
     Raises:
         BadInput: Another run holds it, or the folder cannot be written.
     """
-    folder = project_dir / "runs" / "judge"
+    folder = project_dir / "runs" / stage
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a+", encoding="utf-8")
@@ -28,7 +28,7 @@ def project_lock(project_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise BadInput(
-                f"{project_dir}: another `workbench judge` is running on this project (process "
+                f"{project_dir}: another `workbench {stage}` is running on this project (process "
                 f"{file.read().strip() or 'unknown'}); wait until it is done, or stop it"
             ) from error
         file.truncate(0)

@@ -16,10 +16,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.errors import BadInput
 from pipelines.models.engine import Reply
@@ -51,6 +51,14 @@ class Mark:
             "kind": kind,
             "at": round(time.time(), 3),
         }
+
+
+class Head(Protocol):
+    """What a line of any stage's log is about."""
+
+    def as_dict(self, kind: str) -> dict[str, Any]:
+        """The head of a line."""
+        ...
 
 
 @dataclass(slots=True)
@@ -88,18 +96,18 @@ class Spend:
             self.n_unpriced += requests
 
 
-def step_line(mark: Mark, number: int, place: int, reply: Reply) -> bytes:
+def step_line(mark: Head, number: int, place: int, reply: Reply) -> bytes:
     """A reply that more questions follow, or that others are still awaited with.
 
     Args:
-        mark: The judgment that it belongs to.
+        mark: What it belongs to.
         number: Of the round of requests, from 0.
         place: Of the request in its round.
         reply: What came back.
     """
     line = mark.as_dict("step")
     line["step"] = [number, place]
-    line["used"] = _used(reply)
+    line["used"] = used(reply)
     line["finish"] = reply.finish
     for name in ("text", "answer_logprobs", "failure", "detail"):
         value = getattr(reply, name)
@@ -135,7 +143,7 @@ def judged_line(mark: Mark, judgment: Judgment, last: Reply | None, detail: str 
         detail: Why it failed, in a sentence.
     """
     line = mark.as_dict("judged")
-    line["used"] = [0, 0, 0, 0, 0.0] if last is None else _used(last)
+    line["used"] = [0, 0, 0, 0, 0.0] if last is None else used(last)
     if judgment.failure is not None:
         line["failure"] = judgment.failure
         if detail is not None:
@@ -165,8 +173,10 @@ def judgment_of(line: dict[str, Any], judge: str) -> Judgment:
     )
 
 
-def iter_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Every whole line with its offset in bytes; None for one that is damaged."""
+def iter_lines(
+    path: Path, kinds: Collection[str] = ("step", "judged")
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Every whole line with its offset in bytes; None for one that is damaged or another kind."""
     offset = 0
     try:
         with path.open("rb") as file:
@@ -175,7 +185,7 @@ def iter_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
                     return  # torn, or being written just now
                 try:
                     line = json.loads(raw)
-                    known = isinstance(line, dict) and line["kind"] in ("step", "judged")
+                    known = isinstance(line, dict) and line["kind"] in kinds
                 except (ValueError, KeyError):
                     known = False
                 yield offset, line if known else None
@@ -274,7 +284,8 @@ class JudgmentLog:
         return whole
 
 
-def _used(reply: Reply) -> list[Any]:
+def used(reply: Reply) -> list[Any]:
+    """What a reply took: requests, calls, tokens in and out, dollars."""
     cost = None if reply.cost_usd is None else round(reply.cost_usd, 9)
     return [1, reply.tries, reply.prompt_tokens, reply.completion_tokens, cost]
 

@@ -1,10 +1,17 @@
 """Telling a run to stop."""
 
 import asyncio
-
-from pipelines.judge.desk import Desk
+from typing import Literal, Protocol
 
 GRACE_S = 10.0  # for what is in flight
+
+
+class Stoppable(Protocol):
+    """Whoever asks: it can be told to ask nothing more."""
+
+    def stop(self, reason: Literal["interrupted"], /) -> None:
+        """Ask nothing more; what is in flight may still come."""
+        ...
 
 
 class StopSignal:
@@ -16,7 +23,7 @@ class StopSignal:
     def __init__(self, grace_s: float = GRACE_S):
         self.asked = False
         self._grace_s = grace_s
-        self._desk: Desk | None = None
+        self._desk: Stoppable | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
@@ -31,7 +38,7 @@ class StopSignal:
             self._desk.stop("interrupted")
             asyncio.get_running_loop().call_later(self._grace_s, self._task.cancel)
 
-    def watch(self, desk: Desk, task: asyncio.Task[None]) -> None:
+    def watch(self, desk: Stoppable, task: asyncio.Task[None]) -> None:
         """From now on this run is meant."""
         self._desk, self._task = desk, task
         if self.asked:
