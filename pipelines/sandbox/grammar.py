@@ -19,9 +19,9 @@ Role = Literal[
     "polite", "rude", "look", "remedy", "idle", "refuse", "obey", "answer", "ask", "filler", "close"
 ]
 
-NAMES = ("Amir", "Bea", "Carlos", "Dina", "Emil", "Freya")
+NAMES: tuple[str, ...] = ("Amir", "Bea", "Carlos", "Dina", "Emil", "Freya")
 NAMES += ("Goran", "Hugo", "Ines", "Jonas", "Kira", "Leo")
-ITEMS = ("teapot", "lantern", "backpack", "raincoat", "toaster")
+ITEMS: tuple[str, ...] = ("teapot", "lantern", "backpack", "raincoat", "toaster")
 ITEMS += ("carpet", "radio", "bicycle", "tablet", "mirror")
 ORDERS = tuple(letter + digit for letter in "BDHW" for digit in "23456789")
 
