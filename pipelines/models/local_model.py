@@ -19,7 +19,7 @@ from pipelines.models.local import LocalModel
 from pipelines.models.local_memory import free_cached
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-_LOADING_FAILS_WITH = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
+LOADING_FAILS_WITH = (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError)
 # What the tokenizer gives as its longest input when nobody said.
 _NO_LIMIT = 10**9
 
@@ -55,13 +55,13 @@ def load(settings: LocalModel) -> Loaded:
         BadInput: Something is missing or unfit.
     """
     name = settings.model
-    source = _source(name, settings.base)
+    source = source_of(name, settings.base)
     device = _device(name, settings.device)
     # The judge before this one may have left a model that nobody holds any more.
     gc.collect()
     free_cached()
-    with _quiet():
-        tokenizer = _tokenizer(name, source)
+    with quiet_loading():
+        tokenizer = tokenizer_of(name, source)
         model = _model(settings, source, device)
         if settings.adapter:
             model = adapted(settings, model)
@@ -80,8 +80,12 @@ def load(settings: LocalModel) -> Loaded:
     return Loaded(name, model, tokenizer, device, context, n_tokens, eos_ids, pad_id)
 
 
-def _source(name: str, base: Path) -> str:
-    """The folder, or the name on the hub."""
+def source_of(name: str, base: Path) -> str:
+    """The folder, or the name on the hub.
+
+    Raises:
+        BadInput: It looks like a folder, and there is none.
+    """
     folder = base / Path(name).expanduser()
     if folder.is_dir():
         return str(folder)
@@ -125,18 +129,23 @@ def _dtype(settings: LocalModel, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def _tokenizer(name: str, source: str) -> Any:
+def tokenizer_of(name: str, source: str) -> Any:
+    """The tokenizer of a folder or hub model, with a chat template.
+
+    Raises:
+        BadInput: There is none, or it has no chat template.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except _LOADING_FAILS_WITH as error:
-        raise BadInput(_why_not(name, "the tokenizer", error)) from error
+    except LOADING_FAILS_WITH as error:
+        raise BadInput(why_not(name, "the tokenizer", error)) from error
     # A folder with a model and no tokenizer files gives an empty one, without a word.
     if not tokenizer.encode("A", add_special_tokens=False):
         raise BadInput(f"{name}: there is no tokenizer; put the model's tokenizer.json beside it")
     if not tokenizer.chat_template:
         raise BadInput(
-            f"{name}: the tokenizer has no chat template, and judges ask in messages; take the "
-            "model's instruct version, or put its chat_template.jinja beside the tokenizer"
+            f"{name}: the tokenizer has no chat template, and models are asked in messages; take "
+            "the model's instruct version, or put its chat_template.jinja beside the tokenizer"
         )
     return tokenizer
 
@@ -169,8 +178,8 @@ def _model(settings: LocalModel, source: str, device: torch.device) -> Any:
                 f"shape ({absent[0]}); take a folder with all weights of a causal language model"
             )
         return model if device.type == "cuda" else model.to(device)
-    except _LOADING_FAILS_WITH as error:
-        raise BadInput(_why_not(name, "the model", error)) from error
+    except LOADING_FAILS_WITH as error:
+        raise BadInput(why_not(name, "the model", error)) from error
 
 
 def _four_bit(name: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
@@ -195,14 +204,14 @@ def adapted(settings: LocalModel, model: Any) -> Any:
     _require("peft", settings.model, "an adapter")
     from peft import PeftModel
 
-    source = _source(settings.adapter, settings.base)
+    source = source_of(settings.adapter, settings.base)
     try:
         with warnings.catch_warnings():
             # peft 0.21 reads a property that transformers 5.23 has renamed; nobody here can help.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
             found: Any = PeftModel.from_pretrained(model, source)
-    except _LOADING_FAILS_WITH as error:
-        raise BadInput(_why_not(settings.adapter, "the adapter", error)) from error
+    except LOADING_FAILS_WITH as error:
+        raise BadInput(why_not(settings.adapter, "the adapter", error)) from error
     return found.get_base_model() if settings.four_bit else found.merge_and_unload()
 
 
@@ -245,7 +254,7 @@ def _require(package: str, name: str, what: str) -> None:
         raise BadInput(f"{name}: {what} needs the package {package}; pip install {package}")
 
 
-def _why_not(name: str, what: str, error: BaseException) -> str:
+def why_not(name: str, what: str, error: BaseException) -> str:
     """One sentence of what a library said in many lines."""
     if isinstance(error, KeyError):
         said = f"unknown {error}"
@@ -257,7 +266,7 @@ def _why_not(name: str, what: str, error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """No bars and no notes of the library while it loads; what is wrong is raised anyway."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

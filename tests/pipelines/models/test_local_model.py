@@ -85,7 +85,7 @@ def test_a_folder_without_a_tokenizer(folder: Path, tmp_path: Path) -> None:
 
 def test_a_tokenizer_without_a_chat_template(tmp_path: Path) -> None:
     base = tiny.make_model(tmp_path / "base", chat_template=None)
-    assert "has no chat template, and judges ask in messages" in reason(model=str(base))
+    assert "has no chat template, and models are asked in messages" in reason(model=str(base))
 
 
 def test_a_tokenizer_of_another_model(llama: Path, tmp_path: Path) -> None:
