@@ -9,6 +9,8 @@ Source: Bai et al. (2022), arXiv:2212.08073, section 3, for one principle a revi
 principles; the verdicts and the stop are ours.
 """
 
+import hashlib
+import json
 import random
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -66,6 +68,28 @@ class RevisePlan:
     revision_temperature: float = 0.3
     critique_tokens: int = 512
     revision_tokens: int = 1024
+    # What else changes the answers: the models and how they sample (`ModelSpec`), as JSON.
+    critic_asked: str = ""
+    reviser_asked: str = ""
+
+    def hash(self) -> str:
+        """Names all that changes a question or an answer: equal hashes, equal trajectories."""
+        asked = {
+            "constitution": self.constitution_hash,
+            "prompts": self.prompts.hash(),
+            "models": [self.critic, self.critic_asked, self.reviser, self.reviser_asked],
+            "numbers": [
+                self.max_iterations,
+                self.principles_per_round,
+                self.seed,
+                self.critique_temperature,
+                self.revision_temperature,
+                self.critique_tokens,
+                self.revision_tokens,
+            ],
+        }
+        text = json.dumps(asked, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @property
     def samples_principles(self) -> bool:
