@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipelines.errors import BadInput
 from pipelines.judge.spec import JudgeSpec
+from pipelines.models.spec import ModelSpec
 
 CONFIG_NAME = "project.toml"
 
@@ -163,6 +164,20 @@ class JudgingSection(Section):
     max_requests: Count | None = None
 
 
+class GenerateSection(Section):
+    """`[generate]`: candidate responses, `workbench generate`."""
+
+    prompts: Name = "prompts.jsonl"
+    models: tuple[Name, ...] = ()
+    n_candidates: Annotated[int, Field(ge=1, le=1000)] = 4
+    seed: Annotated[int, Field(ge=0)] = 0
+    similarity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.9
+    resamples: Annotated[int, Field(ge=0, le=100)] = 3
+    pairs_per_prompt: Annotated[int, Field(ge=0)] = 0
+    budget_usd: Dollars = 10.0
+    max_requests: Count | None = None
+
+
 class RunConfig(Section):
     """The whole run file."""
 
@@ -175,6 +190,8 @@ class RunConfig(Section):
     pairs: PairsSection = PairsSection()
     judging: JudgingSection = JudgingSection()
     judges: tuple[JudgeSpec, ...] = ()
+    generate: GenerateSection = GenerateSection()
+    models: tuple[ModelSpec, ...] = ()
 
     @model_validator(mode="after")
     def _judges_have_names_of_their_own(self) -> Self:
@@ -183,6 +200,23 @@ class RunConfig(Section):
             if names.count(name) > 1:
                 raise ValueError(f'two [[judges]] are named "{name}"; rename one')
         return self
+
+    @model_validator(mode="after")
+    def _models_are_known_by_their_names(self) -> Self:
+        names = [model.name for model in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'two [[models]] are named "{name}"; rename one')
+        for name in self.generate.models:
+            if name not in names:
+                raise ValueError(
+                    f'generate.models names "{name}", but no [[models]] section does; write one'
+                )
+        return self
+
+
+# Of the whole run file; [generate] has a key "models" too, but nothing stands below that.
+_REPEATED: dict[str, type[BaseModel]] = {"judges": JudgeSpec, "models": ModelSpec}
 
 
 def load_config(project_dir: Path) -> RunConfig:
@@ -232,8 +266,8 @@ def _explain(error: ValidationError) -> str:
 def _known_keys(section: list[str]) -> list[str]:
     model: type[BaseModel] = RunConfig
     for name in section:
-        if name.isdigit():  # a place in [[judges]]
+        if name.isdigit():  # a place in [[judges]] or [[models]]
             continue
         inner: Any = model.model_fields[name].annotation
-        model = JudgeSpec if name == "judges" else inner
+        model = _REPEATED.get(name, inner)
     return list(model.model_fields)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.config import RunConfig, load_config
 from pipelines.errors import BadInput
 from pipelines.judge.spec import JudgeSpec
+from pipelines.models.spec import ModelSpec
 from workbench.project import Project
 
 
@@ -49,6 +50,8 @@ def _keys(model: type[BaseModel]) -> set[str]:
             found |= _keys(inner)
         elif name == "judges":
             found |= _keys(JudgeSpec)
+        elif name == "models" and model is RunConfig:
+            found |= _keys(ModelSpec)
         else:
             found.add(name)
     return found
@@ -63,11 +66,13 @@ def test_the_template_names_every_key_with_its_default_and_a_comment():
     uncommented = re.sub(r"(?m)^# (\w+ = |\[\[?[a-z.]+\])", r"\1", text)
     config = RunConfig.model_validate(tomllib.loads(uncommented))
     assert config.audit.n_pairs == 300
-    (shown,) = config.judges
-    bare = JudgeSpec(name=shown.name, model=shown.model)
-    for key, value in shown:
-        if value != getattr(bare, key):  # an example for what has no default, or an empty one
-            assert getattr(bare, key) in (None, "", ()), key
+    (judge,) = config.judges
+    (model,) = config.models
+    for shown in (judge, model):
+        bare = type(shown)(name=shown.name, model=shown.model)
+        for key, value in shown:
+            if value != getattr(bare, key):  # an example for what has no default, or an empty one
+                assert getattr(bare, key) in (None, "", ()), key
 
 
 def test_the_database_is_a_file_of_the_folder_or_a_url(tmp_path, monkeypatch):
