@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipelines.store import PairStore
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from pipelines.agreement.annotations import Annotations
 
 _TEMPLATES = ("project.toml", "guidelines.md")
 _SQLITE = "sqlite:///"
@@ -77,6 +80,14 @@ class Project:
     def store(self) -> PairStore:
         """The imported pairs."""
         return PairStore(self.dir)
+
+    def annotations(self) -> "Annotations":
+        """All verdicts and imported labels, with the doubt from which each judge abstains.
+
+        A judge that no section of the run file names never abstains for doubt.
+        """
+        doubt = {spec.name: spec.doubt for spec in self.config.judges if spec.doubt is not None}
+        return replace(self.store.annotations(), doubt=doubt)
 
     @cached_property
     def engine(self) -> "Engine":

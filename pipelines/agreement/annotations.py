@@ -4,7 +4,8 @@ Codes: a label is 0 (A), 1 (B), 2 (tie) or -1 (a failure, an abstention, nothing
 0 (the judge saw response_a first), 1 (response_b first) or -1 (not recorded).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,14 @@ FloatArray = npt.NDArray[np.float64]
 A, B, TIE, NONE = 0, 1, 2, -1
 LABEL_NAMES = ("A", "B", "tie")
 FAILURE_NAMES = ("unparsed", "refused", "truncated", "error")
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """From what doubt on a judge's combined label of a pair counts as an abstention."""
+
+    least: float  # of the larger of p_a and 1 - p_a, 0..1; a label without p_a is never doubted
+    ties_stand: bool = False  # whether a tie that the judge said in words is an answer all the same
 
 
 @dataclass(frozen=True)
@@ -37,3 +46,4 @@ class Annotations:
     n_identical: int = 0  # pairs whose two responses are the same text
     n_duplicate: int = 0  # rows whose prompt and responses stood in an earlier row
     n_empty: int = 0  # pairs with an empty response
+    doubt: Mapping[str, Doubt] = field(default_factory=dict)  # by judge; none: no doubt abstains

@@ -74,15 +74,6 @@ def as_judgment(judge: str, order: Order, answer: Answer) -> Judgment:
     )
 
 
-def abstains(judgment: Judgment, below: float) -> bool:
-    """Whether a judgment's stated confidence is under the threshold: its label then counts not.
-
-    The judgment itself keeps what was said; whoever combines asks here. A failure never abstains
-    (it is a failure), and what states no confidence does not either.
-    """
-    return judgment.confidence is not None and judgment.confidence < below
-
-
 def calls_per_judgment(spec: JudgeSpec, template: Template) -> int:
     """How many calls of the model one judgment takes when no reply has to be asked for again."""
     if spec.mode == "rating":

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from pipelines.agreement.annotations import Doubt
 from pipelines.records import Order
 
 Mode = Literal["logprob", "cot+logprob", "verdict", "self-consistency", "rating", "per-principle"]
@@ -132,6 +133,20 @@ class JudgeSpec(Part):
             return self.temperature
         reasons = self.rationale or self.mode in ("cot+logprob", "self-consistency")
         return 0.3 if reasons else 0.0
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """When this judge's combined label abstains, by `abstain_below`; None: never.
+
+        A probability is its own confidence. One in words runs from a coin toss (0) to certain (1),
+        which `pipelines.judge.asking` keeps as p = (1 + c) / 2; a tie in words has no side to be
+        unsure of. Ratings state no confidence.
+        """
+        if self.mode == "rating" and self.engine != "labeler":
+            return None
+        if self.mode == "verdict" and self.engine != "labeler":
+            return Doubt((1.0 + self.abstain_below) / 2.0, ties_stand=True)
+        return Doubt(self.abstain_below)
 
     def hash(self, template_hash: str) -> str:
         """Names everything that changes the question: equal hashes, equal question.

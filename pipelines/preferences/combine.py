@@ -1,7 +1,9 @@
 """Verdicts to one label per pair: a judge's two orders into one, several judges into one.
 
 Within a judge the mean p_a of its verdicts is thresholded at 1/2; a judge that gives labels only
-must say the same in every order, else it abstains. Failures are left out and counted.
+must say the same in every order, else it abstains; a judge whose section of the run file sets
+`abstain_below` abstains where the mean is less sure than that (`Annotations.doubt`). Failures are
+left out and counted.
 """
 
 from dataclasses import dataclass
@@ -29,9 +31,10 @@ class Combined:
     """One label per pair; -1 (NONE) where only failures or no verdict stand, or on abstention."""
 
     label: npt.NDArray[np.int8]  # (n_pairs,)
-    p_a: FloatArray  # (n_pairs,) NaN where there is none
+    p_a: FloatArray  # (n_pairs,) NaN where there is none; an unsure abstention keeps its own
     n_failed: int  # pairs with verdicts, all of them failures
-    n_abstained: int  # pairs whose verdicts contradict each other
+    n_abstained: int  # pairs whose verdicts contradict each other, or are too unsure
+    n_unsure: int = 0  # of those that abstained: too unsure
 
 
 def is_derived(judge: str) -> bool:
@@ -79,12 +82,21 @@ def combine_judge(annotations: Annotations, judge: str) -> Combined:
     n_kinds = (votes > 0).sum(axis=1)
     unanimous = np.where(n_kinds == 1, votes.argmax(axis=1), NONE)
     label = np.where(np.isnan(p_a), unanimous, _threshold(p_a)).astype(np.int8)
+    unsure = np.zeros(n, dtype=np.bool_)
+    doubt = annotations.doubt.get(judge)
+    if doubt is not None:
+        with np.errstate(invalid="ignore"):  # NaN is not below anything
+            unsure = np.maximum(p_a, 1.0 - p_a) < doubt.least - _ROUNDING
+        if doubt.ties_stand:
+            unsure &= unanimous != TIE
+        label[unsure] = NONE
     asked = np.bincount(annotations.verdict_pair[mine], minlength=n) > 0
     return Combined(
         label=label,
         p_a=p_a,
         n_failed=int((asked & (n_kinds == 0)).sum()),
         n_abstained=int(((n_kinds > 0) & (label == NONE)).sum()),
+        n_unsure=int(unsure.sum()),
     )
 
 

@@ -149,12 +149,13 @@ def all_judges(project: Project) -> tuple[JudgeOnAll, ...]:
     """Every judge's labels and position bias; computed again only when there are new verdicts."""
     manifest = project.store.manifest()
     files = tuple(one.sha256 for one in manifest.judged)
-    return _all_judges(project, (str(project.dir), len(manifest.imports), files))
+    doubt = tuple((spec.name, spec.doubt) for spec in project.config.judges)
+    return _all_judges(project, (str(project.dir), len(manifest.imports), files, doubt))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the judges' verdicts...")
 def _all_judges(_project: Project, stamp: tuple[object, ...]) -> tuple[JudgeOnAll, ...]:
-    annotations = _project.store.annotations()
+    annotations = _project.annotations()
     found = []
     for code, name in enumerate(annotations.judges):
         mine = annotations.verdict_judge == code

@@ -27,7 +27,8 @@ DRAW_RULE = (
 )
 LABEL_RULE = (
     "the mean p_a of a judge's verdicts on a pair, above one half A, below it B; without p_a the "
-    "verdicts must agree, else the judge abstains; failures and abstentions are not in N"
+    "verdicts must agree, else the judge abstains, as it does where it is less sure than its "
+    "abstain_below; failures and abstentions are not in N"
 )
 
 

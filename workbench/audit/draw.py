@@ -54,7 +54,7 @@ def plan_round(project: Project, options: DrawOptions) -> Plan:
         if name in names:
             raise BadInput(f"a round is already called {name!r}; choose another --name")
         without = pairs_drawn_in(session, options.without_rounds)
-        annotations = project.store.annotations()
+        annotations = project.annotations()
         label = choose_label(annotations, options.label)
         earlier = {name: earlier_rounds(session, label, name) for name in (MAIN, SAFETY)}
     population = read_population(project, label, options.safety_rule, without=without)
@@ -131,7 +131,7 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
     firsts = [_first_batch(population, design, part) for part in design.strata]
     taken = [row for first in firsts for row in first.rows]
     edges = find_edge_cases(
-        project.store.annotations(),
+        project.annotations(),
         population,
         design.edge_cases,
         taken,

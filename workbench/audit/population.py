@@ -101,7 +101,7 @@ def read_population(
         n_imported: Rows to read; all of them where None.
         without: Ids of pairs that leave N, because another round drew them.
     """
-    annotations = project.store.annotations()
+    annotations = project.annotations()
     pair_ids = list(project.store.pair_ids())
     n = len(pair_ids) if n_imported is None else n_imported
     if n > len(pair_ids):

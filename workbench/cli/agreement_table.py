@@ -233,7 +233,7 @@ def _print_reading(
     if any(n_abstained.values()):
         sentences.append(
             "By label: after the verdicts of a pair are combined; a judge abstains where they "
-            "contradict each other."
+            "contradict each other, or are less sure than its abstain_below in project.toml."
         )
     if any(judge["alt_test"] for judge in judges.values()):
         sentences.append(

@@ -153,7 +153,7 @@ def open_judged(folder: Path) -> tuple["Project", "Annotations"]:
     from workbench.project import Project
 
     opened = Project.open(folder)
-    annotations = opened.store.annotations()
+    annotations = opened.annotations()
     if not annotations.judges:
         raise BadInput(
             f"{opened.dir}: no judge has said anything yet; run `workbench judge`, or import "

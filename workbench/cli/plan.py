@@ -137,7 +137,7 @@ def _project(folder: Path, pairs: int | None, label: str | None) -> tuple["Audit
 
     opened = Project.open(folder)
     options = draw_options(opened)
-    name = choose_label(opened.store.annotations(), label or options.label)
+    name = choose_label(opened.annotations(), label or options.label)
     population = read_population(opened, name, options.safety_rule)
     n_pairs = len(population.rows(MAIN))
     if n_pairs == 0:

@@ -45,7 +45,7 @@ def read_annotations(
     from workbench.project import Project
 
     if path.is_dir():
-        annotations = Project.open(path).store.annotations()
+        annotations = Project.open(path).annotations()
         if annotations.n_pairs == 0:
             raise BadInput(f"{path}: the project has no pairs yet; run `workbench import FILE`")
         return FileContent(annotations, "project", 0, "")

@@ -64,7 +64,7 @@ def gather(project: Project, round_name: str | None, label: str | None) -> Mater
     Raises:
         BadInput: No pairs, no such round, or several judges and none named.
     """
-    annotations = project.store.annotations()
+    annotations = project.annotations()
     pa.default_memory_pool().release_unused()  # Arrow keeps what reading a million rows took
     n = annotations.n_pairs
     if n == 0:

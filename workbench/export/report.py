@@ -26,7 +26,7 @@ _SIMULATED = "simulated"
 
 def project_report(project: Project) -> dict[str, Any]:
     """Everything that `workbench report` says, as JSON."""
-    annotations = project.store.annotations()
+    annotations = project.annotations()
     with reading(project.engine) as session:
         rounds = list_rounds(session)
     certified = [_round(project, found) for found in rounds]
@@ -74,6 +74,7 @@ def _agreement(annotations: Annotations) -> dict[str, Any]:
             "n_pairs": int((found.label >= 0).sum()),
             "n_failed": found.n_failed,
             "n_abstained": found.n_abstained,
+            "n_unsure": found.n_unsure,
             "imported_labels": report["judges"][judge]["by_label"],
             "position": report["judges"][judge]["position"],
         }

@@ -50,7 +50,7 @@ def human_labels(project: Project, round_name: str | None) -> Labelled:
         Undefined: Nobody has labelled any.
     """
     # Which AI label stands beside people's does not matter here; a rule always has a name.
-    judges = project.store.annotations().judges
+    judges = project.annotations().judges
     material = gather(project, round_name, "majority" if judges else None)
     audited = audited_labels(material.evidence, material.annotations.prompt, edge_flags(material))
     if not len(audited):

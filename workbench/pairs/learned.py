@@ -184,7 +184,7 @@ def _store(
         settings |= {"why": calibrated.why, "parameters": list(calibrated.map.parameters)}
     else:
         raise ValueError("nothing was learned, so there is nothing to store")
-    known = project.store.annotations().judges
+    known = project.annotations().judges
     members = (judge,) if judge in known else tuple(one for one in known if not is_derived(one))
     record = make_record(project.store, name, method, members, learned, settings)
     project.store.put_judgments_by_row(

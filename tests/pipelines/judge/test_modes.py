@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import BadInput
-from pipelines.judge.modes import abstains, asked_orders, calls_per_judgment, judge_pair
+from pipelines.judge.modes import asked_orders, calls_per_judgment, judge_pair
 from pipelines.judge.principles import principle_verdicts
 from pipelines.judge.spec import Mode
 from pipelines.models.engine import Reply, Request
-from pipelines.records import Judgment, PreferencePair
+from pipelines.records import PreferencePair
 
 MODES = get_args(Mode)
 CONSTITUTIONS = {
@@ -366,12 +366,6 @@ def test_no_reply_makes_a_judgment_raise_or_guess(judge, drive, said, again, ord
 
 
 # ---- the rest -----------------------------------------------------------------------------------
-
-
-def test_a_threshold_makes_unsure_judgments_abstain_and_never_a_failure():
-    for confidence, expected in [(0.69, True), (0.7, False), (None, False)]:
-        assert abstains(Judgment(judge="j", label="A", confidence=confidence), 0.7) is expected
-    assert not abstains(Judgment(judge="j", failure="unparsed"), 0.7)
 
 
 @pytest.mark.parametrize(("mode", "answer"), EVERY_WAY)

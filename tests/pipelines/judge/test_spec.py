@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipelines.agreement.annotations import Doubt
 from pipelines.judge.spec import JudgeSpec, LocalOptions
 
 BASE: dict[str, Any] = {"name": "j", "model": "m"}
@@ -110,3 +111,18 @@ def test_temperature_is_0_for_verdicts_and_above_with_a_rationale():
     assert JudgeSpec(**BASE).asked_temperature == 0.0
     assert JudgeSpec(**BASE, mode="cot+logprob").asked_temperature == 0.3
     assert JudgeSpec(**BASE, mode="cot+logprob", temperature=0.0).asked_temperature == 0.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "doubt"),
+    [
+        ({}, Doubt(0.7)),  # a probability is its own confidence
+        ({"mode": "per-principle", "abstain_below": 0.6}, Doubt(0.6)),
+        # In words 0 is a coin toss: confidence .7 is p = .85.
+        ({"mode": "verdict"}, Doubt(0.85, ties_stand=True)),
+        ({"mode": "rating"}, None),
+        ({"engine": "labeler", "abstain_below": 0.55}, Doubt(0.55)),
+    ],
+)
+def test_each_mode_abstains_by_the_confidence_that_it_states(keys, doubt):
+    assert JudgeSpec(name="j", model="m", **keys).doubt == doubt

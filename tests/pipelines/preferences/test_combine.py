@@ -1,6 +1,7 @@
 """Verdicts to one label per pair."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.agreement.annotations import LABEL_NAMES, NONE, Annotations
+from pipelines.agreement.annotations import LABEL_NAMES, NONE, Annotations, Doubt
 from pipelines.errors import BadInput
 from pipelines.formats.reading import read_pairs
 from pipelines.preferences.annotations import AnnotationsBuilder
@@ -73,6 +74,52 @@ def test_failures_and_abstentions_are_counted_apart():
     assert (combined.n_failed, combined.n_abstained) == (1, 1)
     assert combined.label.tolist() == [NONE, NONE, 0, NONE]
     assert np.isnan(combined.p_a).all()
+
+
+def doubted(doubt: Doubt, *verdicts: str | float | None) -> tuple[str, int, int]:
+    annotations = replace(annotations_of([judged(*verdicts)]), doubt={"j": doubt})
+    combined = combine_judge(annotations, "j")
+    code = int(combined.label[0])
+    label = "none" if code == NONE else LABEL_NAMES[code]
+    return label, combined.n_abstained, combined.n_unsure
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([0.9, 0.5], ("A", 0, 0)),  # mean .7 is not below .7
+        ([0.9, 0.45], ("none", 1, 1)),
+        ([0.25, 0.25], ("B", 0, 0)),
+        ([0.95, 0.05], ("none", 1, 1)),  # it changed its mind with the order
+        (["A", "A"], ("A", 0, 0)),  # a bare label states no doubt
+        (["A", "B"], ("none", 1, 0)),
+        ([None], ("none", 0, 0)),  # a failure is no abstention
+        ([0.5, 0.5], ("none", 1, 1)),
+    ],
+)
+def test_confidence_under_the_judges_threshold_is_an_abstention_and_counted(verdicts, expected):
+    assert doubted(Doubt(0.7), *verdicts) == expected
+
+
+def test_a_tie_in_words_stands_and_an_unsure_label_keeps_its_soft_label():
+    assert doubted(Doubt(0.85, ties_stand=True), 0.5, 0.5) == ("tie", 0, 0)
+    assert doubted(Doubt(0.85, ties_stand=True), 0.9, 0.1) == ("none", 1, 1)  # A, then B
+    annotations = replace(annotations_of([judged(0.6)]), doubt={"j": Doubt(0.7)})
+    assert combine_judge(annotations, "j").p_a[0] == 0.6
+
+
+def test_a_rule_over_judges_does_not_count_one_that_abstains_for_doubt():
+    pair = pair_of(
+        Judgment(judge="j", p_a=0.4), Judgment(judge="k", p_a=0.8), Judgment(judge="l", p_a=0.8)
+    )
+    annotations = annotations_of([pair])
+    doubted = replace(annotations, doubt={"j": Doubt(0.7)})
+    assert combine_rule(annotations, "mean").p_a[0] == pytest.approx(2.0 / 3.0)
+    assert combine_rule(doubted, "mean").p_a[0] == pytest.approx(0.8)
+    silent = replace(annotations, doubt={judge: Doubt(0.9) for judge in "jkl"})
+    for rule in ("majority", "mean"):
+        combined = combine_rule(silent, rule)
+        assert (combined.label[0], combined.n_abstained, combined.n_failed) == (NONE, 1, 0)
 
 
 def test_rules_over_judges_by_hand():

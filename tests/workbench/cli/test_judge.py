@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from protocol_server import ServerHandle
 
+from pipelines.agreement.annotations import NONE
 from pipelines.preferences.combine import combine
 from workbench.cli import main
 from workbench.project import Project
@@ -107,6 +109,38 @@ def test_judges_are_asked_and_their_labels_combine(workbench, add_judge, folder,
     code, out, _ = workbench()
     assert code == 0
     assert protocol_server.stats()["repeated"] == 0
+
+
+def test_doubt_abstains_wherever_labels_are_combined_and_only_for_judges_of_the_run_file(
+    workbench, add_judge, folder, protocol_server
+):
+    from workbench.audit.options import draw_options
+    from workbench.audit.population import ABSTAINED, read_population
+    from workbench.export.material import gather
+    from workbench.export.report import project_report
+
+    add_judge("one", abstain_below=0.5)
+    workbench()
+    sure = combine(Project.open(folder).annotations(), "one")
+    assert sure.n_abstained == 0
+    config = folder / "project.toml"
+    middle = float(np.median(np.maximum(sure.p_a, 1.0 - sure.p_a)))
+    text = config.read_text().rsplit("abstain_below = 0.5", 1)
+    config.write_text(f"abstain_below = {middle}".join(text))
+    opened = Project.open(folder)
+    unsure = combine(opened.annotations(), "one")
+    assert 0 < unsure.n_unsure == unsure.n_abstained < N_PAIRS
+    population = read_population(opened, "one", draw_options(opened).safety_rule)
+    assert (population.reason == ABSTAINED).sum() == unsure.n_unsure
+    evidence = gather(opened, None, None).evidence
+    assert (evidence.ai_label == NONE).sum() == unsure.n_unsure
+    assert project_report(opened)["judges"]["one"]["n_unsure"] == unsure.n_unsure
+    # Nothing is asked again, and verdicts of a judge without a section mean what they say.
+    protocol_server.reset()
+    assert workbench()[0] == 0
+    assert protocol_server.stats()["requests"] == 0
+    config.write_text(config.read_text().split("[[judges]]\nname")[0])
+    assert combine(Project.open(folder).annotations(), "one").n_abstained == 0
 
 
 def test_another_prompt_asks_that_judge_alone_again(workbench, add_judge, folder, protocol_server):
