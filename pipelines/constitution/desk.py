@@ -12,8 +12,8 @@ from pipelines.constitution.log import LogState, Mark, Saved, trajectory_line
 from pipelines.constitution.loop import Call, Loop, Role
 from pipelines.constitution.trajectory import Trajectory
 from pipelines.judge.budget import Budget
-from pipelines.judge.desk import Stop
 from pipelines.judge.log import JudgmentLog, Spend, step_line
+from pipelines.judge.work import Stop
 from pipelines.models.completions import Price
 from pipelines.models.engine import Reply, Request
 
