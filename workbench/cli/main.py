@@ -10,6 +10,7 @@ from workbench.cli import (
     annotator,
     audit,
     backup,
+    constitution,
     demo,
     doctor,
     export,
@@ -21,6 +22,7 @@ from workbench.cli import (
     labeler,
     pairs,
     report,
+    sandbox,
     serve,
 )
 
@@ -39,6 +41,7 @@ app.command("agreement")(agreement.agreement)
 judge_checks.register(judge.app)
 judge_panel.register(judge.app)
 app.add_typer(judge.app, name="judge")
+app.add_typer(constitution.app, name="constitution")
 app.add_typer(labeler.app, name="labeler")
 app.command("pairs")(pairs.pairs)
 app.add_typer(audit.app, name="audit")
@@ -47,6 +50,7 @@ app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
+app.add_typer(sandbox.app, name="sandbox")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 
