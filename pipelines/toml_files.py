@@ -38,12 +38,15 @@ def read_toml(path: Path, model: type[Model], what: str) -> Model:
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: not valid TOML ({error}); correct that line") from error
     except ValidationError as error:
-        raise BadInput(f"{path}: {_explain(error, model)}") from error
+        raise BadInput(f"{path}: {explain(error, model)[0]}") from error
 
 
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """One sentence about the first thing that is wrong."""
-    first: ErrorDetails = error.errors(include_url=False)[0]
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One sentence about each thing that is wrong, with its key."""
+    return [_sentence(one, model) for one in error.errors(include_url=False)]
+
+
+def _sentence(first: ErrorDetails, model: type[BaseModel]) -> str:
     where = _dotted(first["loc"])
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(
@@ -56,6 +59,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
+    if first["type"] == "too_short" and not first["ctx"]["actual_length"]:
+        return f'"{where}" is empty; write at least {first["ctx"]["min_length"]}'
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f'"{where}" is {_short(first["input"])}; {message}'
 
