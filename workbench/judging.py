@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipelines.errors import BadInput
 from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.engines import check_bounded, open_engine, question_of
+from pipelines.judge.engines import question_of
 from pipelines.judge.estimate import Estimate, estimate
 from pipelines.judge.index import read_index
 from pipelines.judge.lock import project_lock
@@ -20,6 +20,7 @@ from pipelines.judge.modes import calls_per_judgment
 from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, Standing, run_judge
 from pipelines.judge.spec import JudgeSpec
 from pipelines.judge.stop import StopSignal
+from pipelines.models.opening import build_engine, check_bounded
 from workbench.project import Project
 
 
@@ -54,7 +55,7 @@ def judge_all(
         check_bounded(spec, limits.max_requests)
         project.store.check_judge_name(spec.name)
         if spec.engine == "endpoint":
-            open_engine(spec, project.dir)  # a key that is missing is told before anything runs
+            build_engine(spec, project.dir)  # a key that is missing is told before anything runs
     wanted = None if only is None else _rows(project, only)
     with project_lock(project.dir):
         return asyncio.run(
@@ -91,7 +92,7 @@ async def _ask_all(
                 project.dir,
                 project.store,
                 question,
-                open_engine(question.spec, project.dir),
+                build_engine(question.spec, project.dir),
                 budget,
                 retry_failed=retry_failed,
                 only=only,

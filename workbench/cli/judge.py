@@ -87,7 +87,8 @@ def export_batch(
 ) -> None:
     """Write what is pending as OpenAI batch files, to be answered at half price."""
     from pipelines.judge.batch_api import export_batches
-    from pipelines.judge.engines import check_bounded, question_of
+    from pipelines.judge.engines import question_of
+    from pipelines.models.opening import check_bounded
     from workbench.project import Project
 
     opened = Project.open(project)

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.agreement.annotations import Doubt
-from pipelines.judge.spec import JudgeSpec, LocalOptions
+from pipelines.judge.spec import JudgeSpec
+from pipelines.models.spec import LocalOptions
 
 BASE: dict[str, Any] = {"name": "j", "model": "m"}
 

@@ -10,11 +10,11 @@ import pytest
 from protocol_server import ServerHandle
 
 from pipelines.config import load_config
-from pipelines.judge.engines import open_engine
 from pipelines.judge.modes import asked_orders, judge_pair
 from pipelines.judge.spec import JudgeSpec, Mode
 from pipelines.judge.template import load_template
 from pipelines.models.engine import Engine, Reply, Request
+from pipelines.models.opening import build_engine
 from pipelines.records import Judgment, PreferencePair
 
 DATA = Path(__file__).parents[3] / "data"
@@ -91,7 +91,7 @@ def test_the_local_examples_judge_on_a_folder_of_their_architecture(
     for spec in load_config(tmp_path).judges:
         assert spec.engine == "local"
         spec = on_a_tiny_folder(spec, long_qwen2)
-        judgments = judged(open_engine(spec, tmp_path), spec)
+        judgments = judged(build_engine(spec, tmp_path), spec)
         assert [judgment.order for judgment in judgments] == ["ab", "ba"]
         for judgment in judgments:
             assert judgment.failure in (None, "truncated")
@@ -108,7 +108,7 @@ def test_the_endpoint_examples_judge_through_a_server(
     for spec in load_config(tmp_path).judges:
         assert spec.engine == "endpoint"
         spec = spec.model_copy(update={"base_url": protocol_server.url})
-        for judgment in judged(open_engine(spec, tmp_path), spec):
+        for judgment in judged(build_engine(spec, tmp_path), spec):
             assert judgment.failure is None, judgment.raw
             assert judgment.label is not None
 
@@ -125,10 +125,10 @@ def test_every_mode_runs_on_the_local_engine(long_qwen2: Path, mode: Mode) -> No
         constitution=constitution,
     )
     spec = on_a_tiny_folder(spec, long_qwen2)
-    judgments = judged(open_engine(spec, DATA), spec)
+    judgments = judged(build_engine(spec, DATA), spec)
     assert len(judgments) == len(asked_orders(spec))
     if mode in ("logprob", "per-principle"):
         assert all(judgment.label is not None for judgment in judgments)
     else:  # random weights write nothing that a parser takes, and it is not scored
         assert all(judgment.failure in (None, "unparsed", "truncated") for judgment in judgments)
-    assert judgments == judged(open_engine(spec, DATA), spec)
+    assert judgments == judged(build_engine(spec, DATA), spec)
