@@ -25,13 +25,15 @@ Dollars = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(min_length=1)]
 
 ERROR_TAGS = (
-    "wrong fact",
+    "made up",
+    "incoherent",
+    "unsafe",
+    "refuses needlessly",
+    "off topic",
+    "wrong language",
     "ignores the instruction",
     "incomplete",
-    "unsafe",
-    "needless refusal",
     "too long",
-    "unclear",
 )
 
 
@@ -117,6 +119,7 @@ class ReviewSection(Section):
 
     guidelines: str = "guidelines.md"
     criteria: tuple[Name, ...] = ()
+    criteria_from: str = ""
     error_tags: tuple[Name, ...] = ERROR_TAGS
 
 
@@ -178,6 +181,25 @@ class GenerateSection(Section):
     max_requests: Count | None = None
 
 
+class ReviseSection(Section):
+    """`[revise]`: critique and revision by the constitution, `workbench revise`."""
+
+    source: Name = "candidates"
+    constitution: Name = "constitution.toml"
+    critic: str = ""
+    reviser: str = ""
+    max_iterations: Annotated[int, Field(ge=1, le=20)] = 3
+    principles_per_round: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
+    critique_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    revision_temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.3
+    critique_tokens: Count = 512
+    revision_tokens: Count = 1024
+    formats: tuple[Literal["trl", "kto", "jsonl"], ...] = ("trl", "kto")
+    budget_usd: Dollars = 10.0
+    max_requests: Count | None = None
+
+
 class RunConfig(Section):
     """The whole run file."""
 
@@ -192,6 +214,7 @@ class RunConfig(Section):
     judges: tuple[JudgeSpec, ...] = ()
     generate: GenerateSection = GenerateSection()
     models: tuple[ModelSpec, ...] = ()
+    revise: ReviseSection = ReviseSection()
 
     @model_validator(mode="after")
     def _judges_have_names_of_their_own(self) -> Self:
@@ -211,6 +234,11 @@ class RunConfig(Section):
             if name not in names:
                 raise ValueError(
                     f'generate.models names "{name}", but no [[models]] section does; write one'
+                )
+        for key, name in (("critic", self.revise.critic), ("reviser", self.revise.reviser)):
+            if name and name not in names:
+                raise ValueError(
+                    f'revise.{key} names "{name}", but no [[models]] section does; write one'
                 )
         return self
 

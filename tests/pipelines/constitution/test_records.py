@@ -61,7 +61,7 @@ def test_both_languages_have_the_same_principles():
     [
         ("", r'"name" is missing; add it'),
         ('name = "x"', r'"principles" is missing; add it'),
-        ('name = "x"\nprinciples = []', r'"principles" is \[\]'),
+        ('name = "x"\nprinciples = []', r'"principles" is empty; write at least 1'),
         (ONE.replace('id = "kind"', ""), r'"principles\[1\]\.id" is missing; add it'),
         (ONE.replace('id = "kind"', 'id = "be kind"'), r'"principles\[1\]\.id" is \'be kind\''),
         (ONE.replace("Be kind.", "  "), r'"principles\[1\]\.description"'),
