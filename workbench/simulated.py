@@ -4,6 +4,7 @@ For the demo, and for trying a project out. Their votes are stored by the same f
 everybody's and differ in one thing only: their origin is "simulated".
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 from sqlalchemy import Engine, select, update
 
 from pipelines.errors import BadInput
-from pipelines.records import HumanLabel
+from pipelines.records import HumanLabel, Message, PreferencePair
 from workbench.audit.people import enter
 from workbench.audit.queue import Desk, Reply, SyncRequest, mint_token, sync
 from workbench.audit.shown import ShownItem
@@ -23,6 +24,11 @@ ORIGIN = "simulated"
 SKIP_REASON = "I cannot read this language"
 BETWEEN_PAIRS_S = 1.0
 _PREFETCH = 12
+
+# What somebody says, written down by pair id; or how they make up their mind: of the pair, the
+# response on the left ("A" or "B") and the number of pairs that they labelled before.
+Mind = Callable[[PreferencePair, str, int], HumanLabel | None]
+Answers = Mapping[str, HumanLabel] | Mind
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,17 @@ class _Person:
     """One simulated person with an open page."""
 
     annotator_id: int
-    answers: Mapping[str, HumanLabel]  # by pair id
+    answers: Answers
     token: str
     since: float  # when they began with the pair before them, Unix seconds
     queue: list[ShownItem] = field(default_factory=list)
+    n_done: int = 0
+
+    def answer(self, item: ShownItem, pair_id: str) -> HumanLabel | None:
+        """What they say of the pair before them; None to skip it."""
+        if isinstance(self.answers, Mapping):
+            return self.answers.get(pair_id)
+        return self.answers(_pair(item, pair_id), item.left, self.n_done)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class _Turn:
 def label_round(
     engine: Engine,
     round_id: int,
-    answers: Mapping[str, Mapping[str, HumanLabel]],
+    answers: Mapping[str, Answers],
     share: float,
     start: float,
     on_progress: Callable[[int, int], None] | None = None,
@@ -89,7 +102,8 @@ def label_round(
     Args:
         engine: The project's database.
         round_id: The round.
-        answers: Annotator name -> pair id -> what they say; names that are new are added.
+        answers: Annotator name -> what they say; names that are new are added. A mind has to say
+            the same whenever it is asked the same.
         share: Of the round's pairs in queue order, in (0, 1].
         start: When they begin, Unix seconds. Begin long enough ago and they are away by now, so
             that their open pairs pass on to whoever comes next.
@@ -108,6 +122,7 @@ def label_round(
         last = visit.send(turn.person, [turn.operation(now)], now)
         if turn.answer is not None:
             n_votes += 1
+            turn.person.n_done += 1
         else:  # the pair is somebody else's now, perhaps of one who was done
             n_skips += 1
             busy = [each.person for each in turns]
@@ -133,7 +148,7 @@ class _Visit:
         wanted = [item_id for item_id, _ in rows][: math.ceil(share * len(rows))]
         self.place = {item_id: place for place, item_id in enumerate(wanted)}
 
-    def enter(self, name: str, answers: Mapping[str, HumanLabel], now: float) -> _Person:
+    def enter(self, name: str, answers: Answers, now: float) -> _Person:
         """Seat a person, who opens the page."""
         with writing(self.engine) as session:
             person = enter(session, name, now)
@@ -176,6 +191,19 @@ class _Visit:
         if not mine:
             return None
         item = min(mine, key=lambda each: self.place[each.item_id])
-        answer = person.answers.get(self.pair_ids[item.item_id])
+        answer = person.answer(item, self.pair_ids[item.item_id])
         seconds = 0.0 if answer is None or answer.seconds is None else answer.seconds
         return _Turn(person, item, answer, person.since + seconds + BETWEEN_PAIRS_S)
+
+
+def _pair(item: ShownItem, pair_id: str) -> PreferencePair:
+    """The pair as its reader sees it."""
+    prompt = json.loads(item.prompt_json)
+    return PreferencePair(
+        id=pair_id,
+        prompt=prompt
+        if isinstance(prompt, str)
+        else tuple(Message(role=turn["role"], content=turn["content"]) for turn in prompt),
+        response_a=item.response_a,
+        response_b=item.response_b,
+    )
