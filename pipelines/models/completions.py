@@ -67,6 +67,8 @@ def request_body(
         body["top_logprobs"] = top_logprobs
     if request.stop:
         body["stop"] = list(request.stop)
+    if request.top_p < 1.0:
+        body["top_p"] = request.top_p
     if request.seed is not None:
         body["seed"] = request.seed
     body.update(extra)

@@ -22,6 +22,9 @@ class Request:
     With `answers`, the engine returns the log-probabilities of exactly these two texts as the next
     token and generates nothing else; each must be one token. Without, it generates text.
 
+    `top_p` below 1 keeps only the likeliest tokens, as many as have this mass together (nucleus
+    sampling, Holtzman et al. 2020, arXiv:1904.09751).
+
     `shared_chars` says how many characters at the start of the first message are the same for many
     requests (the preamble), so that an engine may keep that part's key-value cache.
     """
@@ -33,6 +36,7 @@ class Request:
     stop: tuple[str, ...] = ()
     answers: tuple[str, str] | None = None
     shared_chars: int = 0
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

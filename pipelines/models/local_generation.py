@@ -44,6 +44,7 @@ class Prompt:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     group: Hashable | None = None
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,11 @@ class _Sampling(LogitsProcessor):
     def __init__(self, prompts: Sequence[Prompt], device: torch.device):
         temperatures = [prompt.temperature or 1.0 for prompt in prompts]
         self._temperatures = torch.tensor(temperatures, device=device)[:, None]
+        self._narrowed = [
+            row for row, prompt in enumerate(prompts) if prompt.temperature and prompt.top_p < 1.0
+        ]
+        masses = [prompts[row].top_p for row in self._narrowed]
+        self._masses = torch.tensor(masses, device=device)[:, None]
         self._sources = {
             row: torch.Generator(device).manual_seed(_seed(prompt))
             for row, prompt in enumerate(prompts)
@@ -260,7 +266,21 @@ class _Sampling(LogitsProcessor):
         waits = torch.ones_like(scores, dtype=torch.float32)  # exponential; -log is Gumbel's
         for row, source in self._sources.items():
             waits[row].exponential_(generator=source)
-        return scores.float() / self._temperatures - waits.log()
+        scaled = scores.float() / self._temperatures
+        if self._narrowed:
+            scaled[self._narrowed] = _nucleus(scaled[self._narrowed], self._masses)
+        return scaled - waits.log()
+
+
+def _nucleus(logits: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
+    """Without the tokens that come after the likeliest ones of this mass; shape (n_rows, n_tokens).
+
+    A token stays when those likelier than it have less than the mass, so one always stays.
+    """
+    ordered, places = logits.sort(dim=-1, descending=True)
+    shares = ordered.softmax(dim=-1)
+    ordered = ordered.masked_fill(shares.cumsum(dim=-1) - shares >= masses, -torch.inf)
+    return torch.empty_like(logits).scatter_(-1, places, ordered)
 
 
 def _seed(prompt: Prompt) -> int:

@@ -145,6 +145,7 @@ class Worker:
                     request.seed,
                     request.stop,
                     group,
+                    request.top_p,
                 ),
             )
         try:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +63,8 @@ def test_a_question_in_words_sends_what_is_set_and_nothing_else():
     body = request_body(more, "m", {}, max_tokens_key="max_completion_tokens")
     assert (body["max_completion_tokens"], body["seed"], body["stop"]) == (9, 7, ["\n"])
     assert "logprobs" not in body
-    assert "seed" not in request_body(FREE, "m", {})
+    assert {"seed", "top_p"}.isdisjoint(request_body(FREE, "m", {}))
+    assert request_body(replace(FREE, top_p=0.9), "m", {})["top_p"] == 0.9
 
 
 def test_spellings_with_white_space_count_together():

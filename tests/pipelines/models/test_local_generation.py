@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipelines.models.local import LocalModel
-from pipelines.models.local_generation import Prompt, Writer, Written
+from pipelines.models.local_generation import Prompt, Writer, Written, _nucleus
 from pipelines.models.local_memory import TokenBudget
 from pipelines.models.local_model import Loaded, load
 from pipelines.models.local_prefix import Prefixes
@@ -105,6 +105,22 @@ def test_samples_have_the_models_probabilities(loaded: Loaded) -> None:
         expected[loaded.tokenizer.decode([token], skip_special_tokens=True)] += probability
     for text, p in sorted(expected.items(), key=lambda item: -item[1])[:8]:
         assert abs(counts[text] / n - p) < 4.5 * (p * (1 - p) / n) ** 0.5
+
+
+def test_the_nucleus_is_the_likeliest_tokens_with_the_mass_together() -> None:
+    # .5 + .3 reach .75, .5 alone does not; the second row's likeliest token has it alone
+    logits = torch.tensor([[0.3, 0.15, 0.5, 0.05], [0.9, 0.05, 0.03, 0.02]]).log()
+    kept = torch.isfinite(_nucleus(logits, torch.tensor([[0.75], [0.75]])))
+    assert kept.tolist() == [[True, False, True, False], [True, False, False, False]]
+
+
+def test_a_nucleus_of_one_token_is_greedy_and_leaves_the_others_alone(loaded: Loaded) -> None:
+    greedy = prompts(4, max_tokens=5)
+    sampled = [replace(prompt, temperature=1.0, seed=3) for prompt in greedy]
+    narrow = [replace(prompt, top_p=1e-9) for prompt in sampled]
+    mixed = texts(writer_of(loaded), [*narrow, *sampled])
+    assert mixed[:4] == texts(writer_of(loaded), greedy)
+    assert mixed[4:] == texts(writer_of(loaded), sampled)
 
 
 def test_text_ends_before_a_stop_text_also_one_of_several_tokens(loaded: Loaded) -> None:
