@@ -8,7 +8,7 @@ its confidence the very probability that its preference is right, unless it is m
 import math
 import random
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from pipelines.sandbox.chance import draw
 from pipelines.sandbox.grammar import Situation, draw_reply, draw_situation
@@ -40,7 +40,7 @@ def sees_kept(judge: Judge, situation: Situation, reply: str, principle: str) ->
     A fault that is missed stays missed while its sentence stands, whatever else of the reply is
     revised: so a critic of skill s ever finds the share s of the faults.
     """
-    kept = score(situation, reply)[principle]
+    kept = _score(situation, reply)[principle]
     skill = judge.traits.skill_in(principle)
     if skill >= 1.0 or not applies(situation, principle):
         return kept
@@ -180,6 +180,11 @@ def standard_gaps() -> tuple[float, ...]:
 def found_faults(judge: Judge, situation: Situation, reply: str) -> tuple[str, ...]:
     """The principles that a reply breaks in the judge's eyes."""
     return tuple(one for one in PRINCIPLES if not sees_kept(judge, situation, reply, one))
+
+
+@lru_cache(maxsize=4096)  # each principle asks about the same two replies
+def _score(situation: Situation, reply: str) -> dict[str, bool]:
+    return score(situation, reply)
 
 
 def _fault(situation: Situation, reply: str, principle: str) -> str:
