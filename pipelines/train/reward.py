@@ -1,0 +1,129 @@
+"""Reward models from pairs with soft labels, margins and weights, on TRL's trainer.
+
+TRL's loss knows a margin and hard labels; ours is `losses.soft_reward_loss`. What a reward model
+is worth is said by pairs that people decided and that it never saw (`score`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
+
+from pipelines.records import Message
+from pipelines.train.loading import Start
+from pipelines.train.losses import soft_reward_loss
+from pipelines.train.rows import PreferenceRow
+from pipelines.train.settings import RewardSettings
+
+_EXTRA = ("p_chosen", "weight")
+
+
+@dataclass
+class SoftCollator(DataCollatorForPreference):
+    """TRL's batch with the pairs' soft labels and weights beside it."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Lists of token ids to padded tensors: chosen in the first half, then rejected."""
+        batch: dict[str, Any] = super().torch_call(examples)
+        for name in _EXTRA:
+            batch[name] = torch.tensor([example[name] for example in examples])
+        return batch
+
+
+class SoftRewardTrainer(RewardTrainer):
+    """TRL's reward trainer with `soft_reward_loss`."""
+
+    _signature_columns: Any  # names of columns, or None before the first batch
+
+    def __init__(self, centring: float, **options: Any):
+        self.centring = centring
+        collator = SoftCollator(pad_token_id=options["processing_class"].pad_token_id)
+        super().__init__(data_collator=collator, **options)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        known: list[str] = self._signature_columns or []
+        self._signature_columns = known + [name for name in _EXTRA if name not in known]
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The weighted mean loss of a batch."""
+        outputs = model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+        )
+        chosen, rejected = outputs.logits.squeeze(-1).float().chunk(2)
+        p, weight = inputs["p_chosen"].to(chosen), inputs["weight"].to(chosen)
+        losses = soft_reward_loss(chosen, rejected, p, inputs.get("margin"), self.centring)
+        mode = "train" if model.training else "eval"
+        self._note(self._metrics[mode], chosen.detach(), rejected.detach())
+        loss = (weight * losses).mean()
+        return (loss, outputs) if return_outputs else loss
+
+    def _note(self, metrics: Any, chosen: Tensor, rejected: Tensor) -> None:
+        both = torch.cat([chosen, rejected])
+        figures = torch.stack(
+            [(chosen > rejected).float().mean(), (chosen - rejected).mean(), both.mean()]
+        )
+        gathered = self.accelerator.gather(figures).view(-1, 3).mean(dim=0).tolist()
+        for name, value in zip(("accuracy", "margin", "reward"), gathered, strict=True):
+            metrics[name].append(value)
+
+
+def reward_trainer(
+    settings: RewardSettings, model: Any, start: Start, data: Dataset, held_out: Dataset | None,
+    max_length: int, arguments: dict[str, Any], adapter: Any,
+) -> SoftRewardTrainer:  # fmt: skip
+    """The trainer, ready to train."""
+    args = RewardConfig(max_length=max_length, **arguments)
+    return SoftRewardTrainer(
+        settings.centring, model=model, args=args, processing_class=start.tokenizer,
+        train_dataset=data, eval_dataset=held_out, peft_config=adapter,
+    )  # fmt: skip
+
+
+def with_margins(data: Dataset, rows: Sequence[PreferenceRow]) -> Dataset:
+    """The data with the column that TRL's collator passes on as `margin`."""
+    return data.add_column("margin", [row.margin or 0.0 for row in rows])
+
+
+@torch.no_grad()
+def rewards(
+    model: Any, tokenizer: Any, conversations: Sequence[tuple[tuple[Message, ...], str]],
+    max_length: int, batch_size: int = 64,
+) -> list[float]:  # fmt: skip
+    """The reward of each (prompt, response), in order.
+
+    Rows are sorted by length for the forward passes, so that little is padding; what is longer than
+    `max_length` tokens is cut at its end.
+    """
+    ids = [
+        tokenizer.apply_chat_template(
+            [turn.model_dump() for turn in prompt] + [{"role": "assistant", "content": response}],
+            return_dict=False,
+        )[:max_length]
+        for prompt, response in conversations
+    ]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    found = [0.0] * len(ids)
+    was_training = model.training
+    model.eval()
+    for at in range(0, len(order), batch_size):
+        chunk = order[at : at + batch_size]
+        batch = tokenizer.pad(
+            {"input_ids": [ids[i] for i in chunk]}, padding_side="right", return_tensors="pt"
+        ).to(model.device)
+        scores = model(**batch, use_cache=False).logits.squeeze(-1).float().tolist()
+        for i, score in zip(chunk, scores, strict=True):
+            found[i] = score
+    model.train(was_training)
+    return found

@@ -1,0 +1,226 @@
+"""One training run, from settings to a model: the order in which things happen.
+
+Whatever is wrong with data or settings is said before a weight is loaded. A run that was cut off
+goes on from its last whole checkpoint when the same is asked again, and ends in the same place.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from accelerate import PartialState
+
+from pipelines.errors import BadInput
+from pipelines.train.arguments import training_arguments
+from pipelines.train.dpo import dpo_trainer, preference_dataset
+from pipelines.train.kto import kto_trainer, reply_dataset
+from pipelines.train.lengths import fit
+from pipelines.train.loading import (
+    Head,
+    Start,
+    check_memory,
+    load_model,
+    lora_config,
+    need,
+    start_from,
+)
+from pipelines.train.orpo import orpo_trainer
+from pipelines.train.reward import reward_trainer, with_margins
+from pipelines.train.rows import Kind, Rows, read_rows
+from pipelines.train.run_folder import RunFolder, content_hash
+from pipelines.train.settings import MethodSettings, TrainSettings
+from pipelines.train.sft import demonstration_dataset, sft_trainer
+from pipelines.train.watch import Progress, Watch, nobody
+
+
+@dataclass(frozen=True)
+class Method:
+    """What sets one method apart."""
+
+    kind: Kind
+    head: Head
+    trainer: Callable[..., Any]
+    references: int = 0  # frozen copies of the model beside it
+
+
+METHODS: Mapping[str, Method] = {
+    "sft": Method("demonstration", "language", sft_trainer),
+    "reward": Method("preference", "reward", reward_trainer),
+    "dpo": Method("preference", "language", dpo_trainer),
+    "kto": Method("reply", "language", kto_trainer),
+    "orpo": Method("preference", "language", orpo_trainer),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything checked, nothing loaded."""
+
+    name: str
+    method: Method
+    settings: TrainSettings
+    section: MethodSettings
+    start: Start
+    rows: Rows
+    asked: dict[str, Any]
+
+
+def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepared:
+    """Read and check what goes in.
+
+    Args:
+        name: One of `METHODS`.
+        settings: `[train]`, resolved.
+        base: What relative folders are relative to: the project's folder.
+        data: A file or folder of rows.
+
+    Raises:
+        BadInput: Settings, data and model do not fit each other or this machine.
+    """
+    method = METHODS[name]
+    section: MethodSettings = getattr(settings, name)
+    start = start_from(settings, base)
+    rows = fit(
+        read_rows(data, method.kind), start.tokenizer, settings.max_length, settings.over_length
+    )
+    n_texts = 2 if method.kind == "preference" else 1
+    tokens = n_texts * section.batch_size * settings.max_length
+    needed = need(start, settings, tokens, copies=method.references)
+    check_memory(start, needed)
+    _check_labels(name, settings, rows)
+    source = Path(start.source)
+    asked = {
+        "method": name,
+        "settings": _of_this_method(settings, name),
+        "model": start.name,
+        "model_hash": content_hash(source) if source.is_dir() else None,
+        "data": str(data),
+        "data_hash": content_hash(data),
+        "n_rows": {split: len(several) for split, several in rows.splits.items()},
+        "left_out": dict(rows.left_out),
+        "memory_estimate_bytes": needed.total,
+    }
+    return Prepared(name, method, settings, section, start, rows, asked)
+
+
+def train(prepared: Prepared, folder: RunFolder, on_progress: Progress = nobody) -> dict[str, Any]:
+    """Train, or go on with training, and write the model to the run's folder.
+
+    Args:
+        prepared: What goes in.
+        folder: The run's; a finished run of the same is returned as it is.
+        on_progress: Called with steps done and steps in all.
+
+    Returns:
+        The final figures, as in `result.json`.
+
+    Raises:
+        BadInput: The folder holds another run.
+    """
+    state = PartialState(cpu=prepared.start.device.type == "cpu")
+    with state.main_process_first():
+        folder.begin(prepared.asked)
+    done = folder.result()
+    if done is not None:
+        return done
+    torch.manual_seed(prepared.settings.seed)
+    with _quiet_libraries():
+        model = load_model(prepared.start, prepared.settings, prepared.method.head)
+        trainer = _trainer(prepared, folder, model)
+        # What it prints by itself would stand between our own lines.
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.add_callback(Watch(folder.path, on_progress, prepared.settings.tensorboard))
+        checkpoint = folder.checkpoint()
+        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        figures = {"loss": outcome.training_loss, "steps": outcome.global_step}
+        if prepared.rows.held_out:
+            held_out = trainer.evaluate()
+            figures |= {k: v for k, v in held_out.items() if isinstance(v, int | float)}
+        trainer.save_model(str(folder.model))
+        if state.is_main_process:
+            prepared.start.tokenizer.save_pretrained(folder.model)
+            folder.finish({"method": prepared.name, **figures})
+    state.wait_for_everyone()
+    return folder.result() or figures
+
+
+def _trainer(prepared: Prepared, folder: RunFolder, model: Any) -> Any:
+    settings, section, rows = prepared.settings, prepared.section, prepared.rows
+    data, held_out = (
+        _dataset(prepared, several) if several else None for several in (rows.train, rows.held_out)
+    )
+    arguments = training_arguments(settings, section, prepared.start, folder, len(rows.train))
+    if held_out is None:
+        arguments |= {"eval_strategy": "no", "eval_steps": None}
+    adapter = lora_config(settings, prepared.method.head)
+    return prepared.method.trainer(
+        section, model, prepared.start, data, held_out, settings.max_length, arguments, adapter
+    )
+
+
+def _dataset(prepared: Prepared, rows: list[Any]) -> datasets.Dataset:
+    match prepared.method.kind:
+        case "demonstration":
+            return demonstration_dataset(rows)
+        case "reply":
+            return reply_dataset(rows)
+    data = preference_dataset(rows, prepared.settings.labels)
+    if prepared.name == "reward" and prepared.settings.reward.margin:
+        return with_margins(data, rows)
+    return data
+
+
+def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:
+    """Losses that cannot use soft labels or weights must not be given any in silence."""
+    if rows.kind != "preference":
+        return
+    soft = settings.labels == "soft" and any(row.p_chosen != 1.0 for row in rows.train)
+    weighted = len({row.weight for row in rows.train}) > 1
+    if name == "orpo":
+        what = "orpo"
+    elif name == "dpo" and settings.dpo.loss in ("aot", "aot_unpaired"):
+        what = f'loss "{settings.dpo.loss}"'
+    else:
+        return
+    if soft:
+        raise BadInput(
+            f'{what} knows no soft labels and the data have them; set labels = "hard" under [train]'
+        )
+    if weighted:
+        raise BadInput(f"{what} knows no weights and the data have them; export without weights")
+
+
+def _of_this_method(settings: TrainSettings, name: str) -> dict[str, Any]:
+    """The settings that this run depends on: shared ones and its own section."""
+    said = settings.model_dump(mode="json")
+    others = [other for other in said if other in METHODS and other != name]
+    shown_only = ("data", "tensorboard", "log_every", "save_every")
+    return {key: value for key, value in said.items() if key not in (*others, *shown_only)}
+
+
+@contextmanager
+def _quiet_libraries() -> Any:
+    """No bars and notes of the libraries on the terminal; warnings that nobody here can heed."""
+    verbosity = transformers.logging.get_verbosity()
+    bars = datasets.utils.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    datasets.utils.logging.disable_progress_bar()
+    logger = logging.getLogger("trl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers)")
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        logger.setLevel(level)
+        if bars:
+            datasets.utils.logging.enable_progress_bar()

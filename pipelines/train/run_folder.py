@@ -1,0 +1,129 @@
+"""A training run's folder: what was asked, how far it is, what came out.
+
+runs/train/NAME/run.json         resolved settings, data and model with their hashes, versions
+                curves.jsonl     the curves
+                checkpoints/     the trainer's own, to go on from
+                model/           the trained model, once it is done
+                result.json      final figures; exists only when the run is done
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import BadInput
+from pipelines.provenance import git_revision, program_version
+
+RUN, RESULT, MODEL, CHECKPOINTS = "run.json", "result.json", "model", "checkpoints"
+# A checkpoint is whole when the trainer's state, which is written last, can be read.
+_STATE = "trainer_state.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """Where the trained model goes."""
+        return self.path / MODEL
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the trainer keeps its checkpoints."""
+        return self.path / CHECKPOINTS
+
+    def result(self) -> dict[str, Any] | None:
+        """The final figures; None while the run is not done."""
+        return _read(self.path / RESULT)
+
+    def asked(self) -> dict[str, Any] | None:
+        """What `begin` wrote; None for a run that never began."""
+        return _read(self.path / RUN)
+
+    def begin(self, asked: Mapping[str, Any]) -> bool:
+        """Make the folder, or go on with a run that was asked for the same.
+
+        Args:
+            asked: Resolved settings and hashes of what goes in, as JSON values.
+
+        Returns:
+            Whether there is something to go on from.
+
+        Raises:
+            BadInput: The folder holds another run, or cannot be written.
+        """
+        before = self.asked()
+        if before is not None:
+            changed = sorted(
+                key for key in asked if key in before and before[key] != _plain(asked[key])
+            )
+            if changed:
+                raise BadInput(
+                    f"{self.path}: was begun with another {', '.join(changed)}; give this run a "
+                    "--name of its own, or delete that folder"
+                )
+            return True
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{self.path}: cannot be written ({error.strerror})") from error
+        program = {"version": program_version(), "git_revision": git_revision()}
+        write_json(self.path / RUN, {**asked, "program": program})
+        return False
+
+    def checkpoint(self) -> Path | None:
+        """The newest whole checkpoint; one that a kill cut off is passed over."""
+        whole = [
+            (int(folder.name.rpartition("-")[2]), folder)
+            for folder in self.checkpoints.glob("checkpoint-*")
+            if folder.name.rpartition("-")[2].isdecimal() and _read(folder / _STATE) is not None
+        ]
+        return max(whole)[1] if whole else None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Say that the run is done; the model must stand already."""
+        write_json(self.path / RESULT, result)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names, in order of names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def runs_of(project_dir: Path) -> list[RunFolder]:
+    """The training runs of a project, by name."""
+    parent = project_dir / "runs" / "train"
+    return [RunFolder(run.parent) for run in sorted(parent.glob(f"*/{RUN}"))]
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back."""
+    return json.loads(json.dumps(value))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,126 @@
+"""`[train]` of project.toml: what all trainers share, and a section for each method.
+
+No torch here: the run file is read by commands that never train.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+
+# TRL's own names; those of the second line compare a batch as a whole, so they know no soft labels.
+PairLoss = Literal[
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard",
+    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
+]  # fmt: skip
+BatchLoss = Literal["aot", "aot_unpaired"]
+
+
+class Settings(BaseModel):
+    """A table of settings: immutable, nothing undeclared, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LoraSettings(Settings):
+    """`[train.lora]`: small matrices beside frozen weights."""
+
+    use: bool = False
+    rank: Count = 16
+    alpha: Count = 32
+    dropout: Share = 0.0
+    targets: tuple[str, ...] = ("all-linear",)
+
+
+class MethodSettings(Settings):
+    """What each method sets for itself."""
+
+    learning_rate: Positive
+    epochs: Positive = 1.0
+    batch_size: Count = 8
+
+
+class SftSettings(MethodSettings):
+    """`[train.sft]`."""
+
+    learning_rate: Positive = 2e-5
+    packing: bool = False
+
+
+class RewardSettings(MethodSettings):
+    """`[train.reward]`. `centring` is the weight of the squared mean of the two rewards."""
+
+    learning_rate: Positive = 1e-5
+    centring: NotNegative = 0.01
+    margin: bool = False
+
+
+class DpoSettings(MethodSettings):
+    """`[train.dpo]`. `sft_weight` adds the likelihood of the better response to the loss."""
+
+    learning_rate: Positive = 1e-6
+    loss: PairLoss | BatchLoss = "sigmoid"
+    beta: Positive = 0.1
+    sft_weight: NotNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    precompute_reference: bool = True
+
+    @model_validator(mode="after")
+    def _smoothing_where_it_is_needed(self) -> Self:
+        if self.loss in ("exo_pair", "robust") and self.label_smoothing == 0.0:
+            raise ValueError(
+                f'loss "{self.loss}" needs label_smoothing above 0; set it to the share of labels '
+                "that you hold to be wrong, such as 0.1"
+            )
+        return self
+
+
+class KtoSettings(MethodSettings):
+    """`[train.kto]`."""
+
+    learning_rate: Positive = 1e-6
+    beta: Positive = 0.1
+    desirable_weight: NotNegative = 1.0
+    undesirable_weight: NotNegative = 1.0
+
+
+class OrpoSettings(MethodSettings):
+    """`[train.orpo]`."""
+
+    learning_rate: Positive = 1e-6
+    beta: Positive = 0.1
+
+
+class TrainSettings(Settings):
+    """`[train]`."""
+
+    model: str = ""
+    data: str = ""
+    max_length: Count = 1024
+    over_length: Literal["drop", "truncate", "refuse"] = "drop"
+    labels: Literal["soft", "hard"] = "soft"
+    max_steps: Whole = 0
+    accumulate: Count = 1
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_share: Share = 0.03
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: Positive = 1.0
+    seed: Whole = 0
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gradient_checkpointing: bool = False
+    save_every: Count = 100
+    log_every: Count = 10
+    eval_every: Whole = 0
+    tensorboard: bool = True
+    lora: LoraSettings = LoraSettings()
+    sft: SftSettings = SftSettings()
+    reward: RewardSettings = RewardSettings()
+    dpo: DpoSettings = DpoSettings()
+    kto: KtoSettings = KtoSettings()
+    orpo: OrpoSettings = OrpoSettings()
