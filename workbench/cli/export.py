@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from workbench.export.run import Export
+    from workbench.project import Project
 
 _PATIENCE_S = 2.0
 
@@ -31,6 +32,14 @@ def export(
     label: Annotated[
         str | None, typer.Option(help="The AI label: a judge's name, majority or mean.")
     ] = None,
+    source: Annotated[
+        Literal["auto", "pairs", "labels"],
+        typer.Option(
+            "--from",
+            help="pairs: what `workbench pairs` made; labels: curated here; auto: pairs where "
+            "they are up to date and nothing below asks otherwise.",
+        ),
+    ] = "auto",
     disagreement: Annotated[
         Literal["override", "drop", "soft"] | None,
         typer.Option(help="Where people and the AI disagree; default as in project.toml."),
@@ -69,6 +78,8 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write curated data: human labels override the AI's, policies are explicit, losses counted."""
+    from dataclasses import replace
+
     from workbench.export.options import ExportOptions, policy_of
     from workbench.export.run import run_export
     from workbench.project import Project
@@ -97,12 +108,70 @@ def export(
         dry_run=dry_run,
         force=force,
     )
+    own = [
+        name
+        for name, value in (
+            ("--round", round),
+            ("--label", label),
+            ("--disagreement", disagreement),
+            ("--ties", ties),
+            ("--identical", identical),
+            ("--min-confidence", min_confidence),
+            ("--human-only", human_only or None),
+            ("--test-share", test_share or None),
+        )
+        if value is not None
+    ]
+    if _from_pairs(opened, format, source, own):
+        options = replace(options, made=True)
     with _progress(f"export {format}") as on_pair:
         done = run_export(opened, options, on_pair)
     if as_json:
         print(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
     else:
         print("\n".join(_lines(done)))
+
+
+def _from_pairs(opened: "Project", format: str, source: str, own: list[str]) -> bool:
+    """Whether the outcome of `workbench pairs` is exported.
+
+    Args:
+        opened: The project.
+        format: The format's name.
+        source: What `--from` says.
+        own: Options given that decide what `workbench pairs` has decided already.
+
+    Raises:
+        BadInput: The pairs are asked for, and something else contradicts it.
+    """
+    from pipelines.errors import BadInput
+    from workbench.export.from_pairs import stale_pairs
+    from workbench.pairs.output import FOLDER
+
+    if source == "pairs":
+        if format == "pairs":
+            raise BadInput(
+                "the format pairs holds every pair with all its labels, and --from pairs is for "
+                "those that `workbench pairs` chose; take another format"
+            )
+        if own:
+            raise BadInput(
+                f"{own[0]} was decided when `workbench pairs` ran; leave it out, or export with "
+                "--from labels"
+            )
+        return True
+    if source == "labels" or format == "pairs" or own:
+        return False
+    if not (opened.dir / FOLDER / "manifest.json").is_file():
+        return False
+    why = stale_pairs(opened)
+    if why is not None:
+        print(
+            f"workbench: runs/pairs is out of date ({why}), so labels are curated here; "
+            "`workbench pairs` makes it again",
+            file=sys.stderr,
+        )
+    return why is None
 
 
 @contextmanager
@@ -138,6 +207,8 @@ def _lines(done: "Export") -> list[str]:
     """What a person reads: the way of the pairs, then the files."""
     counts = done.counts
     lines = [f"{counts.n_pairs:,} pairs, AI label: {done.label or 'none'}"]
+    if done.made is not None:
+        lines.append("as `workbench pairs` made them: its labels, weights and splits")
     for step in counts.steps:
         why = ", ".join(f"{n:,} {reason}" for reason, n in step.dropped.items())
         gone = f"-{step.n_in - step.n_out:,}" if why else "0"

@@ -71,8 +71,8 @@ def _header(facts: Facts) -> str:
 def _summary(facts: Facts) -> str:
     splits = ", ".join(f"{count(n)} {split}" for split, n in facts["rows"].items())
     held_out = ""
-    if facts["options"]["test_share"]:
-        held_out = " No prompt stands in both splits."
+    if len(facts["rows"]) > 1:
+        held_out = " No prompt stands in two splits."
     return (
         f"{_WHAT[facts['options']['shape']]} {splits} rows from "
         f"{count(facts['counts']['n_pairs'])} imported pairs.{held_out}"
@@ -94,10 +94,27 @@ def _kinds(facts: Facts) -> str:
     text = table(["pairs with", "n", "share"], rows)
     text += "\n\nOrder of precedence: adjudication, votes of the audit rounds, human labels that "
     text += "came with the pairs, AI label."
+    if facts["made"]:
+        text += "\n\n" + _made(facts["made"])
     if sources.get("ai") and (sources.get("human") or sources.get("adjudicated")):
         text += (
             " Labels corrected with people's answers are new labels: a certificate below speaks "
             "of the judge's own labels, never of this mixture."
+        )
+    return text
+
+
+def _made(made: dict[str, Any]) -> str:
+    """What `workbench pairs` did to the labels."""
+    text = "**These are the pairs that `workbench pairs` made**: its labels, soft labels, weights "
+    text += f"(column `weight`, {made['settings']['reweight']}) and splits, as in the project."
+    for what in ("correction", "recalibration"):
+        if made[what]:
+            text += f" {what.capitalize()} of the AI label: {made[what]['why']}."
+    if made["labels_stored_as"]:
+        text += (
+            f" The AI labels are those of `{made['labels_stored_as']}`, learned from people's "
+            f"labels: new labels, of which no certificate of `{made['label']}` speaks."
         )
     return text
 
@@ -176,9 +193,13 @@ def _limits(facts: Facts) -> Iterator[str]:
                 "No audit round stands behind the AI labels: how far to trust them was not "
                 "measured."
             )
+        made = facts["made"]
         yield (
-            "Soft labels of AI labels are the judge's own numbers (1 or 0 where it gave none); "
-            "they were not calibrated."
+            "Soft labels of AI labels were learned from people's labels, and are as good as "
+            "those were random and many."
+            if made and made["labels_stored_as"]
+            else "Soft labels of AI labels are the judge's own numbers (1 or 0 where it gave "
+            "none); they were not calibrated."
         )
         yield "Position and length bias of the judge, where there is any, is still in its labels."
     if sources.get("human"):
@@ -212,6 +233,9 @@ def _origin(facts: Facts) -> str:
         ["SHA-256 of pairs and verdicts", f"`{pairs['hash']}`"],
     ]  # fmt: skip
     policy = facts["options"]["policy"]
+    if facts["made"]:
+        settings = facts["made"]["settings"].items()
+        rows.append(["made by `workbench pairs`", ", ".join(f"{k} {v}" for k, v in settings)])
     if policy:
         rows.append(["policy", ", ".join(f"{key} {value}" for key, value in policy.items())])
     if facts["options"]["test_share"]:

@@ -30,7 +30,8 @@ _ALL = (
     Column("p_chosen", "number", "soft label of the chosen response; 0.5 for a tie"),
     Column("margin", "number", "2 p_chosen - 1, from 0 (a coin toss) to 1 (certain)"),
     Column("weight", "number", "training weight: 1 in a set of all pairs; in a set of "
-           "human-labelled pairs alone 1 / inclusion_prob, scaled to mean 1 (1 where unknown)"),
+           "human-labelled pairs alone 1 / inclusion_prob, scaled to mean 1 (1 where unknown); in "
+           "one that `workbench pairs` made as its settings say"),
     Column("label_source", "text", "who decided: ai, human (votes) or adjudicated"),
     Column("human_label", "text", "the human label by precedence, whatever became of it", ""),
     Column("n_human_labels", "count", "human labels behind human_label"),

@@ -1,5 +1,6 @@
 """Everything an export knows before the first text is read: verdicts, human labels, their draw."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,15 @@ class Material:
     drawn: dict[int, PairLabels]  # by row
     n_strays: int  # pairs of a round that the store does not hold
     orders: IntArray  # bits: 1 asked in order ab, 2 in order ba
+
+    def human_hash(self) -> str:
+        """SHA-256 of all that people said: equal hashes, equal votes, adjudications and labels."""
+        digest = hashlib.sha256()
+        for name in ("imported_votes", "round_votes", "adjudicated", "identical"):
+            values = np.ascontiguousarray(getattr(self.evidence, name))
+            digest.update(f"{name} {values.dtype} {values.shape}".encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
 
     def people(self) -> list[str]:
         """Everybody whose name stands on a label, sorted."""

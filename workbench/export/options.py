@@ -25,6 +25,7 @@ class ExportOptions:
     pseudonyms: bool = False
     dry_run: bool = False
     force: bool = False
+    made: bool = False  # the outcome of `workbench pairs`; round, label and splits are its own
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.test_share < 1.0:

@@ -7,7 +7,7 @@ from pipelines.errors import BadInput
 from workbench.export.formats import Format
 
 MARK = "<!-- written by workbench export -->"  # in every card; a folder with it is one of ours
-SPLITS = ("train", "test")
+TRAIN, TEST = "train", "test"
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,15 @@ class Places:
             )
 
 
-def places(exports: Path, fmt: Format, out: Path | None, split: bool) -> Places:
+def places(exports: Path, fmt: Format, out: Path | None, splits: tuple[str, ...]) -> Places:
     """The targets of an export.
 
     Args:
         exports: The project's folder for exports, used when `out` is not given.
         fmt: The format.
         out: A file (a folder for `hf-folder`); an existing folder takes the default file name.
-        split: Whether there is a test split beside the train split.
+        splits: The splits that there are, each a file of its own where there are several.
     """
-    splits = SPLITS if split else SPLITS[:1]
     stem: str = "curated" if fmt.shape == "ab" else fmt.name
     default = stem if fmt.folder else f"{stem}.{fmt.container}"
     root = out if out is not None else exports / default
@@ -75,8 +74,8 @@ def places(exports: Path, fmt: Format, out: Path | None, split: bool) -> Places:
         root = root / default
     stem, suffix = _parts(root)
     data = {name: root.with_name(f"{stem}-{name}{suffix}") for name in splits}
-    if not split:
-        data = {"train": root}
+    if len(splits) == 1:
+        data = {splits[0]: root}
     card, audit = root.with_name(f"{root.name}.card.md"), root.with_name(f"{root.name}.audit.json")
     return Places(root, data, card, audit, False)
 

@@ -14,14 +14,16 @@ from pipelines.preferences.curate import KEPT, Counts, Curated, curate, tallies
 from workbench.export.card import data_card
 from workbench.export.columns import columns_of
 from workbench.export.evidence import facts_of
+from workbench.export.from_pairs import as_curated, facts_of_made, made_pairs
 from workbench.export.material import Material, Outcomes, gather
 from workbench.export.merge import merged
 from workbench.export.options import ExportOptions
-from workbench.export.places import places
+from workbench.export.places import TEST, TRAIN, places
 from workbench.export.rows import RowMaker, in_test
 from workbench.export.staging import Staging
 from workbench.export.texts import iter_texts, prompt_forms
 from workbench.export.write import OnPair, SplitRows, staged_files, write_rows
+from workbench.pairs.made import MadePairs
 from workbench.project import Project
 
 
@@ -37,6 +39,7 @@ class Export:
     n_votes: int
     vote_origins: dict[str, int]
     n_strays: int  # audited pairs that the store does not hold
+    made: dict[str, Any] | None  # of `workbench pairs`, where its outcome is what was exported
     rows: dict[str, int]  # by split
     files: tuple[str, ...]
 
@@ -57,12 +60,19 @@ def run_export(project: Project, options: ExportOptions, on_pair: OnPair | None 
         BadInput: The project, the options or the target cannot be used, or nothing would be left.
     """
     fmt = options.fmt
-    split = options.test_share > 0.0
-    target = places(project.dir / "exports", fmt, options.out, split)
+    made = made_pairs(project) if options.made else None
+    if made is not None:
+        options = replace(options, round=made.round, label=made.judge)
+        splits = made.splits
+    else:
+        splits = (TRAIN, TEST) if options.test_share > 0.0 else (TRAIN,)
+    target = places(project.dir / "exports", fmt, options.out, splits)
     if not options.dry_run:
         target.refuse_to_overwrite(options.force)
     material = gather(project, options.round, options.label)
     curated = curate(material.evidence, options.policy)
+    if made is not None:
+        curated = as_curated(project, made, material, curated)
     everything = fmt.shape == "pairs"
     counts = _all_kept(curated) if everything else curated.counts
     if not counts.n_kept:
@@ -78,6 +88,7 @@ def run_export(project: Project, options: ExportOptions, on_pair: OnPair | None 
         n_votes=material.labels.n_votes,
         vote_origins=material.labels.origins(),
         n_strays=material.n_strays,
+        made=None if made is None else facts_of_made(made),
         rows={},
         files=(),
     )
@@ -89,7 +100,8 @@ def run_export(project: Project, options: ExportOptions, on_pair: OnPair | None 
         names = tuple(column.name for column in columns_of(fmt, options.margin))
         aliases = material.aliases() if options.pseudonyms else None
         maker = RowMaker(fmt, conversational, names, material.label, aliases)
-        rows = _curated_rows(project, Outcomes(material, curated), maker, wanted, options)
+        outcomes = Outcomes(material, curated)
+        rows = _curated_rows(project, outcomes, maker, wanted, options, made)
     with Staging(target.root) as staging:
         n_rows = write_rows(
             rows, target, staging.folder, options, conversational, int(wanted.sum()), on_pair
@@ -118,10 +130,14 @@ def _curated_rows(
     maker: RowMaker,
     wanted: npt.NDArray[np.bool_],
     options: ExportOptions,
+    made: MadePairs | None,
 ) -> Iterator[SplitRows]:
     for row, pair in iter_texts(project.store, wanted):
-        held_out = in_test(pair.prompt, options.test_share, options.seed)
-        yield "test" if held_out else "train", maker.rows(pair, outcomes.of(row))
+        if made is not None:
+            split = str(made.split[row])
+        else:
+            split = TEST if in_test(pair.prompt, options.test_share, options.seed) else TRAIN
+        yield split, maker.rows(pair, outcomes.of(row))
 
 
 def _merged_rows(
@@ -131,7 +147,7 @@ def _merged_rows(
     for row, pair in enumerate(project.store.iter_pairs()):
         whole = merged(pair, material.drawn.get(row), aliases).model_dump(mode="json")
         held_out = in_test(whole["prompt"], options.test_share, options.seed)
-        yield "test" if held_out else "train", [whole]
+        yield TEST if held_out else TRAIN, [whole]
 
 
 def _conversational(

@@ -31,6 +31,8 @@ class PairSet:
     """The outcome of the chain; arrays have n_pairs rows, in store order."""
 
     label: str | None  # the AI label that went in
+    round: str | None  # the round whose votes alone were used; None for all
+    human_hash: str  # of all that people said
     learned: Learned
     curated: Curated
     reasons: list[str]  # "" for a pair that is kept
@@ -45,6 +47,8 @@ class PairSet:
         correction, recalibration = self.learned.correction, self.learned.recalibration
         return {
             "label": self.label,
+            "round": self.round,
+            "human_hash": self.human_hash,
             "labels_stored_as": self.learned.stored_as,
             "n_human_labels": self.learned.n_labels,
             "correction": None
@@ -158,6 +162,8 @@ def make_pairs(
     n_each = {name: int((split[kept] == name).sum()) for name in splits.SPLITS}
     return PairSet(
         label=material.label,
+        round=round_name,
+        human_hash=material.human_hash(),
         learned=learned,
         curated=curated,
         reasons=sieve.reasons(),

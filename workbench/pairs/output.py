@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,13 @@ _SCHEMA = pa.schema(
 )
 
 
+def settings_of(project: Project) -> dict[str, Any]:
+    """What decides the outcome beside `[pairs]`, the pairs and their labels, as JSON keeps it."""
+    config = project.config
+    doubt = {spec.name: spec.abstain_below for spec in config.judges if spec.doubt is not None}
+    return {"curate": config.curate.model_dump(mode="json"), "abstain_below": doubt}
+
+
 def write_pairs(project: Project, made: PairSet, options: PairsSection) -> list[Path]:
     """Keep the outcome, every pair with its fate; both files appear whole.
 
@@ -40,7 +48,7 @@ def write_pairs(project: Project, made: PairSet, options: PairsSection) -> list[
     data, manifest = folder / "pairs.parquet", folder / "manifest.json"
     facts = {
         "settings": options.model_dump(mode="json"),
-        "curate": project.config.curate.model_dump(mode="json"),
+        **settings_of(project),
         **made.as_dict(),
         "content_hash": project.store.content_hash(),
         "version": program_version(),

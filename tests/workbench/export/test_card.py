@@ -112,7 +112,7 @@ def test_the_card_of_a_folder_names_its_splits_in_the_header(audited: Any) -> No
     header = card.split("---\n")[1]
     assert "  - split: test\n    path: data/test-*.parquet\n" in header
     assert "# license: the owner of these data fills this in" in header
-    assert "No prompt stands in both splits." in card
+    assert "No prompt stands in two splits." in card
 
 
 @pytest.mark.parametrize("name", ["trl", "kto", "jsonl", "parquet", "hf-folder", "pairs"])
