@@ -84,7 +84,7 @@ async def _ask_all(
 ) -> list[JudgeRun]:
     runs: list[JudgeRun] = []
     stop = StopSignal()
-    with _on_signals(stop):
+    with on_signals(stop):
         for question in questions:
             if stop.asked:
                 break
@@ -132,7 +132,8 @@ def estimates(
 
 
 @contextmanager
-def _on_signals(stop: StopSignal) -> Iterator[None]:
+def on_signals(stop: StopSignal) -> Iterator[None]:
+    """Ctrl-C and SIGTERM say stop, while the block runs."""
     loop = asyncio.get_running_loop()
     kinds = (signal.SIGINT, signal.SIGTERM)
     for kind in kinds:

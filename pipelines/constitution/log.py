@@ -83,6 +83,7 @@ class LogState:
     done: dict[Key, Done] = field(default_factory=dict)
     steps: dict[Key, dict[int, Saved]] = field(default_factory=dict)  # by attempt, unfinished only
     spent: Spend = field(default_factory=Spend)  # over all plans
+    plan_spent: Spend = field(default_factory=Spend)  # under this one
     n_damaged: int = 0
 
     def attempt(self, key: Key, retry_failed: bool) -> int | None:
@@ -106,6 +107,7 @@ def read_state(path: Path, plan: str) -> LogState:
                 continue
             key, attempt = (line["id"], line["text"]), line["attempt"]
             if line["kind"] == "step":
+                state.plan_spent.add_line(line)
                 number, place = line["step"]
                 saved = state.steps.setdefault(key, {}).setdefault(attempt, {})
                 saved[number, place] = reply_of(line)

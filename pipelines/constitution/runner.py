@@ -26,6 +26,7 @@ from pipelines.errors import ServiceFailed, WorkbenchError
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
 from pipelines.judge.manifest import Ended, Spent
+from pipelines.judge.runner import Standing
 from pipelines.judge.stop import GRACE_S, StopSignal
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
@@ -41,18 +42,6 @@ class Cast:
     engines: Mapping[str, Engine]
     prices: Mapping[str, Price | None]
     roles: Mapping[Role, str]
-
-
-@dataclass(frozen=True)
-class ReviseStanding:
-    """How far a run is."""
-
-    n_wanted: int
-    n_done: int  # trajectories, in this run and before
-    n_before: int  # of them, before
-    n_failed: int  # in this run: trajectories in which something failed
-    usd: float  # in this run
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -102,7 +91,7 @@ async def run_revise(
     settings: Mapping[str, Any],
     retry_failed: bool = False,
     stop: StopSignal | None = None,
-    on_standing: Callable[[ReviseStanding], None] | None = None,
+    on_standing: Callable[[Standing], None] | None = None,
 ) -> ReviseRun:
     """Criticise and revise what is pending. The caller holds the project's lock of this stage.
 
@@ -143,11 +132,11 @@ async def run_revise(
         n_before = sum(state.attempt(key, retry_failed) is None for key in wanted)
         n_new = n_failed = 0
 
-        def standing() -> ReviseStanding:
+        def standing() -> Standing:
             seconds = time.perf_counter() - started
-            return ReviseStanding(
-                len(wanted), n_before + n_new, n_before, n_failed, desk.spent.usd, seconds
-            )
+            done = n_before + n_new
+            usd = desk.spent.usd
+            return Standing("revise", len(wanted), done, n_before, n_failed, usd, seconds)
 
         def on_done(ticket: Ticket, trajectory: Trajectory, offset: int) -> None:
             nonlocal n_new, n_failed

@@ -22,6 +22,7 @@ from workbench.cli import (
     labeler,
     pairs,
     report,
+    revise,
     sandbox,
     serve,
 )
@@ -43,6 +44,7 @@ judge_panel.register(judge.app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(constitution.app, name="constitution")
 app.add_typer(labeler.app, name="labeler")
+app.command("revise")(revise.revise)
 app.command("pairs")(pairs.pairs)
 app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
