@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipelines.errors import BadInput
 from pipelines.judge.spec import JudgeSpec
 from pipelines.models.spec import ModelSpec
+from pipelines.train.settings import TrainSettings
 
 CONFIG_NAME = "project.toml"
 
@@ -215,6 +216,7 @@ class RunConfig(Section):
     generate: GenerateSection = GenerateSection()
     models: tuple[ModelSpec, ...] = ()
     revise: ReviseSection = ReviseSection()
+    train: TrainSettings = TrainSettings()
 
     @model_validator(mode="after")
     def _judges_have_names_of_their_own(self) -> Self:

@@ -5,8 +5,9 @@ goes on from its last whole checkpoint when the same is asked again, and ends in
 """
 
 import logging
+import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,21 +207,31 @@ def _of_this_method(settings: TrainSettings, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet_libraries() -> Any:
-    """No bars and notes of the libraries on the terminal; warnings that nobody here can heed."""
-    verbosity = transformers.logging.get_verbosity()
-    bars = datasets.utils.logging.is_progress_bar_enabled()
+def _quiet_libraries() -> Iterator[None]:
+    """No bars and notes of the libraries on the terminal: progress is drawn by the command."""
+    before = (
+        transformers.logging.get_verbosity(),
+        transformers.logging.is_progress_bar_enabled(),
+        datasets.utils.logging.is_progress_bar_enabled(),
+        logging.getLogger("trl").level,
+        os.environ.get("TQDM_DISABLE"),
+    )
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     datasets.utils.logging.disable_progress_bar()
-    logger = logging.getLogger("trl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    os.environ["TQDM_DISABLE"] = "1"  # TRL reads it when it computes reference log-probabilities
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers)")
             yield
     finally:
-        transformers.logging.set_verbosity(verbosity)
-        logger.setLevel(level)
-        if bars:
+        transformers.logging.set_verbosity(before[0])
+        if before[1]:
+            transformers.logging.enable_progress_bar()
+        if before[2]:
             datasets.utils.logging.enable_progress_bar()
+        logging.getLogger("trl").setLevel(before[3])
+        del os.environ["TQDM_DISABLE"]
+        if before[4] is not None:
+            os.environ["TQDM_DISABLE"] = before[4]

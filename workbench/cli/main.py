@@ -25,6 +25,7 @@ from workbench.cli import (
     revise,
     sandbox,
     serve,
+    train,
 )
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.add_typer(audit.app, name="audit")
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("report")(report.report)
+app.command("train")(train.train)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
 app.add_typer(sandbox.app, name="sandbox")
