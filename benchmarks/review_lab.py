@@ -60,6 +60,7 @@ def make_project(
     folder: Path,
     pairs: Iterable[dict[str, Any]],
     people: Iterable[str] = ("ana",),
+    database_url: str | None = None,
     **options: Any,
 ) -> Path:
     """A project with these pairs, one round that asks for all of them once, and its people."""
@@ -71,6 +72,13 @@ def make_project(
     from workbench.project import Project
 
     project = Project.create(folder)
+    if database_url is not None:
+        project.engine.dispose()
+        file = folder / "project.toml"
+        settings = file.read_text(encoding="utf-8")
+        settings = settings.replace("sqlite:///workbench.db", database_url)
+        file.write_text(settings, encoding="utf-8")
+        project = Project.open(folder)
     file = folder / "pairs.jsonl"
     file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     import_file(project.store, file, project.config)

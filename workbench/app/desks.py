@@ -18,10 +18,10 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.errors import BadInput
-from workbench.audit.extend import draw_next_stage
 from workbench.audit.people import by_link
 from workbench.audit.queue import Desk, Reply, SyncRequest, TokenRefused, sync
 from workbench.audit.shown import ShownItem
+from workbench.db.models import Round
 from workbench.db.session import reading, writing
 from workbench.project import Project
 
@@ -118,6 +118,12 @@ class Desks:
 
         In a transaction of its own: what people sent is committed whatever becomes of the draw.
         """
+        with reading(self._engine) as session:
+            if session.get_one(Round, reply.round_id).design["mode"] != "active":
+                return reply
+        # Imported here: it loads scipy, 65 MB and most of a second that no other round needs.
+        from workbench.audit.extend import draw_next_stage
+
         try:
             with writing(self._engine) as session:
                 if not draw_next_stage(session, self._project, reply.round_id):
@@ -154,8 +160,14 @@ class Desks:
         }
         if reply.history is not None:
             answer["history"] = [
-                {"id": past.op_id, "kind": past.kind, "label": past.label}
-                | {"item": self._item(past.item)}
+                {
+                    "id": past.op_id,
+                    "kind": past.kind,
+                    "label": past.label,
+                    "comment": past.comment,
+                    "details": past.details,
+                    "item": self._item(past.item),
+                }
                 for past in reply.history
             ]
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
@@ -164,14 +176,11 @@ class Desks:
         """The pair as it is sent: what is not named here never leaves the server."""
         pieces = self._pieces(item)
         left, right = ("a", "b") if item.left == "A" else ("b", "a")
-        texts = {"a": item.response_a, "b": item.response_b}
         return {
             "id": item.lease_id,
             "prompt_html": pieces["prompt"],
             "left_html": pieces[left],
             "right_html": pieces[right],
-            "left_text": texts[left],
-            "right_text": texts[right],
         }
 
     def _pieces(self, item: ShownItem) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipelines.config import RunConfig
+from pipelines.constitution.records import load_constitution
 from pipelines.errors import BadInput
 from workbench.audit.design import GateDesign, Mode, SafetyRule, Ties
 from workbench.audit.slices import check_names
@@ -106,12 +107,21 @@ def draw_options(project: Project, said: Overrides | None = None) -> DrawOptions
         without_rounds=said.without_rounds,
         lease_minutes=audit.lease_minutes,
         seconds_per_pair=audit.seconds_per_pair,
-        criteria=project.config.review.criteria,
+        criteria=_criteria(project),
         error_tags=project.config.review.error_tags,
         guidelines=_guidelines(project),
     )
     check_names(options.slices)
     return options
+
+
+def _criteria(project: Project) -> tuple[str, ...]:
+    """What may be rated: the declared names, then the principles of the declared constitution."""
+    review = project.config.review
+    if not review.criteria_from:
+        return review.criteria
+    principles = load_constitution(project.dir / review.criteria_from).principles
+    return tuple(dict.fromkeys((*review.criteria, *(one.name for one in principles))))
 
 
 def _or(said: _T | None, default: _T) -> _T:

@@ -1,7 +1,8 @@
 """What of an item leaves the server: its texts, and nothing that tells who wrote or judged them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
@@ -29,12 +30,17 @@ class ShownItem:
 
 @dataclass(frozen=True)
 class PastOp:
-    """A live vote or skip of this person, which can still be undone."""
+    """A live vote or skip of this person, which can still be undone.
+
+    What they noted comes back with the pair; `details` speak of left and right, as shown.
+    """
 
     op_id: str
     kind: str
     label: str | None
     item: ShownItem
+    comment: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 # Built once: putting a statement together costs more than running it.
@@ -111,6 +117,8 @@ def history(session: Session, holder: Holder) -> list[PastOp]:
             "vote" if isinstance(done, Vote) else "skip",
             as_shown(done) if isinstance(done, Vote) else None,
             shown[done.lease_id or ""],
+            done.comment if isinstance(done, Vote) else None,
+            done.details if isinstance(done, Vote) else {},
         )
         for _, _, done, _ in past
         if done.lease_id in shown

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import BadInput
+from workbench.audit.remarks import Remarks, by_response
 from workbench.db.models import Adjudication, Annotator, Item, Round, Vote
 from workbench.db.session import reading
 
@@ -22,6 +23,7 @@ class LiveVote:
     comment: str | None
     origin: str  # "workbench", "import", "argilla", "simulated"
     created_at: float
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ def _add_votes(
             Vote.comment,
             Vote.origin,
             Vote.created_at,
+            Vote.details,
+            Vote.left,
         )
         .where(Vote.undone_at.is_(None), Vote.round_id.in_(list(rounds)))
         .order_by(Vote.created_at, Vote.id)
@@ -148,6 +152,7 @@ def _add_votes(
             comment=row.comment,
             origin=row.origin,
             created_at=row.created_at,
+            remarks=by_response(row.details, row.left),
         )
 
 

@@ -14,7 +14,7 @@ def merged(
 
     A vote replaces the label that came with the pair under the same name, an adjudication the
     adjudicator's vote. `meta.audit` keeps what a list of labels cannot say: the draw, the
-    adjudication, votes of "both are bad".
+    adjudication, votes of "both are bad", error tags and ratings of each response.
 
     Args:
         pair: As imported.
@@ -41,6 +41,13 @@ def merged(
         both_bad = [vote.annotator for vote in drawn.votes.values() if vote.both_bad]
         if both_bad:
             audit["both_bad"] = sorted(_alias(name, aliases) for name in both_bad)
+        remarks = {
+            _alias(vote.annotator, aliases): vote.remarks.as_dict()
+            for vote in drawn.votes.values()
+            if vote.remarks
+        }
+        if remarks:
+            audit["remarks"] = dict(sorted(remarks.items()))
         decision = drawn.adjudication
         if decision is not None:
             given[decision.annotator] = HumanLabel.model_validate(

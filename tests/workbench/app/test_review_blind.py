@@ -50,7 +50,8 @@ def secret_pairs() -> Iterator[dict[str, Any]]:
 
 
 FORBIDDEN = [SECRET.encode(), str(PROBABILITY).encode(), b"9182736"]
-ITEM_KEYS = {"id", "prompt_html", "left_html", "right_html", "left_text", "right_text"}
+ITEM_KEYS = {"id", "prompt_html", "left_html", "right_html"}
+PAST_KEYS = {"id", "kind", "label", "comment", "details", "item"}
 
 
 class Wire:
@@ -147,6 +148,7 @@ def test_nothing_the_browser_receives_tells_what_judges_models_or_others_said(
         replies = wire.replies()
         assert sum(len(reply["items"]) for reply in replies) > 12
         for reply in replies:
+            assert all(set(entry) == PAST_KEYS for entry in reply.get("history", []))
             past = [entry["item"] for entry in reply.get("history", [])]
             for item in [*reply["items"], *past]:
                 assert set(item) <= ITEM_KEYS
@@ -172,6 +174,8 @@ HOSTILE = {
     "frame": "<iframe src='http://evil.example'></iframe><object data='http://evil.example'>",
     "quotes": ">" * 10_000 + " deep down",
     "controls": "\x1b[2J\x00\x07 bell \u202e reversed \u200b",
+    "nul": "before \x00 <scr\x00ipt>window.pwned = 1</scr\x00ipt> after",
+    "css": "<p style='background: url(http://evil.example/c.png)'>x</p> @import 'http://evil.example/c.css';",
     "close": "</div></section></template><script>window.pwned = 1</script>",
     "svg": "<svg><animate onbegin='window.pwned=1' attributeName=x dur=1s></svg>",
     "entities": "&lt;script&gt;window.pwned=1&lt;/script&gt;",
@@ -179,7 +183,9 @@ HOSTILE = {
 }
 
 
-def test_hostile_texts_are_inert_and_readable(tmp_path: Path, context: BrowserContext) -> None:
+def test_hostile_texts_are_inert_and_readable(
+    tmp_path: Path, context: BrowserContext, database_url: str
+) -> None:
     pairs = [
         {
             "id": name,
@@ -190,7 +196,7 @@ def test_hostile_texts_are_inert_and_readable(tmp_path: Path, context: BrowserCo
         }
         for name, text in HOSTILE.items()
     ]
-    folder = lab.make_project(tmp_path / "project", pairs, ["ana"])
+    folder = lab.make_project(tmp_path / "project", pairs, ["ana"], database_url=database_url)
     with lab.serving(folder) as server:
         lab.enter(context, server, "ana")
         page = context.new_page()
@@ -238,7 +244,9 @@ def _readable(name: str) -> str:
         "style": ".rv { display: none !important }",
         "frame": "<iframe src='http://evil.example'></iframe>",
         "quotes": ">" * 500,
-        "controls": "␛[2J",
+        "controls": "␛[2J�␇ bell",
+        "nul": "before � <scr�ipt>window.pwned = 1</scr�ipt> after",
+        "css": "<p style='background: url(http://evil.example/c.png)'>",
         "close": "</div></section></template>",
         "svg": "<svg>",
         "entities": "<script>window.pwned=1</script>",

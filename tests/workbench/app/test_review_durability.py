@@ -167,6 +167,9 @@ def test_the_last_answers_can_be_taken_back_also_after_a_reload(
 ) -> None:
     page = enter(context, server, "undo")
     shown = []
+    page.keyboard.press("n")
+    page.keyboard.type("the first")
+    page.keyboard.press("Escape")
     for key in "1231":
         shown.append(page.locator("[data-body=left]").inner_text())
         lab.press(page, 1, 4, keys=key)
@@ -181,10 +184,14 @@ def test_the_last_answers_can_be_taken_back_also_after_a_reload(
         )
     lab.wait_saved(page)
     assert lab.stored_votes(project, "undo") == []
-    page.wait_for_timeout(100)
+    # What was noted on an earlier page comes back with its pair, and is stored with the new vote.
+    lab.wait_shown(page)
+    page.keyboard.press("n")
+    assert page.locator("textarea").input_value() == "the first"
+    page.keyboard.press("Escape")
     lab.press(page, 2, 5, keys="3")
     lab.wait_saved(page)
-    assert [vote["item_id"] for vote in lab.stored_votes(project, "undo")]
+    assert [vote["comment"] for vote in lab.stored_votes(project, "undo")] == ["the first", None]
     assert lab.tally(project, "undo", lab.watched(page)).perfect
 
 

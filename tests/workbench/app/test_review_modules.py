@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
@@ -171,6 +172,30 @@ def test_keys_are_known_by_letter_and_else_by_place(page: Page) -> None:
            }"""
     )
     assert names == ["1", "1", "!", "d", "d", "?", "1", "Escape"]
+
+
+def test_a_good_bye_is_sent_even_if_the_answers_do_not_fit(page: Page) -> None:
+    """Of 15 notes of 4,000 Chinese signs, 12,000 bytes each, no message may hold six."""
+    sent: list[dict[str, Any]] = []
+    page.on("request", lambda request: sent.append(request.post_data_json))
+    told = page.evaluate(
+        """async () => {
+             const { Sync } = await import('/sync.js');
+             const op = (n) => ({ id: `op-${n}`, seq: n, comment: '水'.repeat(4000) });
+             const ops = Array.from({ length: 15 }, (_, n) => op(n));
+             const desk = { request: () => ({ token: 't', want: 9 }) };
+             const sync = new Sync('beacon', { list: () => ops }, desk);
+             const batch = sync.batch().length;
+             sync.farewell();              // takes most of what the browser has room for
+             sync.farewell();              // the answers no longer fit
+             return batch;
+           }"""
+    )
+    page.wait_for_timeout(200)
+    assert told == 3
+    beacons = [body for body in sent if body]
+    assert [len(body["ops"]) for body in beacons] == [3, 0]
+    assert all((body["want"], body["have"]) == (0, []) for body in beacons)
 
 
 def test_the_joined_modules_are_one_module_with_one_default_export(page: Page) -> None:

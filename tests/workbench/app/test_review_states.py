@@ -26,7 +26,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("states") / "project"
-    people = ["practising", "renewed", "revoked", "finishing"]
+    people = ["practising", "hurried", "renewed", "revoked", "finishing"]
     return lab.make_project(folder, lab.plain_pairs(40), people)
 
 
@@ -87,6 +87,43 @@ def test_practice_pairs_come_first_with_feedback_and_are_not_stored(
         assert "Question" in page.locator("[data-body=prompt]").inner_text()
     finally:
         practice.unlink()
+
+
+def test_the_practice_can_be_skipped_and_a_broken_file_of_it_keeps_nobody_out(
+    project: Path, server: lab.Server, context: BrowserContext
+) -> None:
+    practice = project / "practice.jsonl"
+    row = {"prompt": "Practice?", "response_a": "Yes.", "response_b": "No."}
+    labelled = row | {"human": [{"annotator": "guide", "label": "A"}]}
+    practice.write_text(f"{json.dumps(row)}\n{json.dumps(labelled)}\n", encoding="utf-8")
+    try:
+        page = lab.open_page(lab.enter(context, server, "hurried"), server.url)
+        # The row without a label is no practice.
+        assert "Practice 1 of 1" in page.locator(".rv-bar").inner_text()
+        page.get_by_role("button", name="Skip the practice").click()
+        lab.wait_shown(page)
+        assert "Question" in page.locator("[data-body=prompt]").inner_text()
+        assert page.get_by_role("button", name="Skip the practice").is_hidden()
+        practice.write_text("not a pairs file\n", encoding="utf-8")
+        page.reload()
+        lab.wait_shown(page)
+        assert "Question" in page.locator("[data-body=prompt]").inner_text()
+    finally:
+        practice.unlink()
+
+
+def test_who_is_not_the_one_on_the_bar_can_say_so(
+    server: lab.Server, context: BrowserContext
+) -> None:
+    page = lab.open_page(lab.enter(context, server, "hurried"), server.url)
+    page.keyboard.press("?")
+    assert "You are hurried. Not you?" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
+    page.locator(".rv-leave").click()
+    page.get_by_label("Your name").fill("somebody else")
+    page.keyboard.press("Enter")
+    lab.wait_shown(page)
+    assert "somebody else" in page.locator(".rv-bar").inner_text()
 
 
 def test_a_page_whose_token_ran_out_gets_another_one_and_loses_nothing(

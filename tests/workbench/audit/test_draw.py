@@ -322,16 +322,23 @@ def test_options_come_from_the_project_file_where_nothing_was_said(tmp_path: Pat
     toml = (
         '[audit]\nshare = 0.3\nseed = 9\noverlap = 0.2\nties = "strict"\ntrust_above = 0.9\n'
         '[audit.safety]\nsubsets = ["medical"]\nwarn_below = 0.6\nn_pairs = 7\n'
-        '[review]\nguidelines = "how.md"\ncriteria = ["clear"]\n'
+        '[review]\nguidelines = "how.md"\ncriteria = ["clear"]\ncriteria_from = "rules.toml"\n'
     )
     project = make_project(tmp_path / "p", f"sqlite:///{tmp_path / 'w.db'}", [pair(0)], toml)
     (project.dir / "how.md").write_text("Be fair.")
+    questions = 'description = "d"\ncomparison_question = "c"\ncritique_question = "q"\n'
+    questions += 'revision_request = "r"\n'
+    (project.dir / "rules.toml").write_text(
+        'name = "rules"\n'
+        f'[[principles]]\nid = "h"\nname = "honest"\n{questions}'
+        f'[[principles]]\nid = "c"\nname = "clear"\n{questions}'
+    )
     options = draw_options(project)
     assert (options.seed, options.overlap, options.main.share) == (9, 0.2, 0.3)
     assert options.main.gate == GateDesign(trust_above=0.9, ties="strict")
     assert options.safety.gate == GateDesign(trust_above=0.9, warn_below=0.6, ties="strict")
     assert options.safety.n_pairs == 7
-    assert (options.guidelines, options.criteria) == ("Be fair.", ("clear",))
+    assert (options.guidelines, options.criteria) == ("Be fair.", ("clear", "honest"))
     said = draw_options(project, Overrides(seed=1, n_pairs=4, trust_above=0.8))
     assert (said.seed, said.main.n_pairs, said.main.gate.trust_above) == (1, 4, 0.8)
 

@@ -206,7 +206,10 @@ def test_pseudonyms_keep_people_apart_without_their_names(audited: Any) -> None:
 def test_the_pairs_file_holds_every_pair_with_all_labels_and_is_read_again(audited: Any) -> None:
     project, audit = audited
     pair_id = audit.pair_ids()[0]
-    audit.vote(pair_id, "ben", "tie", slot=1, both_bad=True, comment="both wrong", seconds=3.5)
+    noted = {"left": "B", "details": {"tags": {"left": ["made up"], "right": []}}}
+    audit.vote(
+        pair_id, "ben", "tie", slot=1, both_bad=True, comment="both wrong", seconds=3.5, **noted
+    )
     done, _ = export(project, "pairs")
     assert done.counts.n_kept == N_PAIRS
     assert done.counts.kept_by_source["none"] == N_UNLABELLED
@@ -231,6 +234,8 @@ def test_the_pairs_file_holds_every_pair_with_all_labels_and_is_read_again(audit
     audit_facts = pairs[pair_id].meta["audit"]
     assert isinstance(audit_facts, dict)
     assert audit_facts["both_bad"] == ["ben"]
+    # Ben saw response B on the left.
+    assert audit_facts["remarks"] == {"ben": {"tags": {"B": ["made up"]}}}
     assert audit_facts["round"] == "first"
     assert pairs[pair_id].meta["row"] == originals[pair_id].meta["row"]
 

@@ -4,6 +4,7 @@ This script runs when a page is opened, and again only when the page asks for a 
 past it, straight to the sync route.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from workbench.audit.queue import mint_token, open_rounds
 from workbench.db.models import Round
 from workbench.db.session import reading, writing
 from workbench.project import Project
+
+_log = logging.getLogger(__name__)
 
 SYNC_ROUTE = "api/review/sync"
 PRACTICE_NAME = "practice.jsonl"
@@ -94,7 +97,8 @@ def practice_set(project_dir: Path) -> list[dict[str, Any]]:
     """The pairs of the project's practice file, rendered; none where there is no such file.
 
     `practice.jsonl` is a pairs file. The first human label of a pair is the answer that the
-    guidelines ask for, its comment the reason; a pair without one is passed over.
+    guidelines ask for, its comment the reason. A row that cannot be used is passed over and named
+    in the server's log: practice must not keep anybody from the real pairs.
     """
     path = project_dir / PRACTICE_NAME
     return _practice(path, path.stat().st_mtime_ns) if path.is_file() else []
@@ -105,7 +109,15 @@ def _practice(path: Path, changed_ns: int) -> list[dict[str, Any]]:
     # Imported here: the readers load pyarrow, which a server without a practice set never needs.
     from pipelines.formats.reading import read_pairs
 
-    pairs = [row for row in read_pairs(path) if isinstance(row, PreferencePair)]
+    try:
+        rows = list(read_pairs(path))
+    except BadInput as error:
+        _log.error("there is no practice: %s", error)
+        return []
+    pairs = [row for row in rows if isinstance(row, PreferencePair) and row.human]
+    if len(pairs) < len(rows):
+        passed = len(rows) - len(pairs)
+        _log.warning("%s: %d of %d rows are no pair with a label", path, passed, len(rows))
     return [
         {
             "prompt_html": prompt_html(pair.prompt_json()),
@@ -115,7 +127,6 @@ def _practice(path: Path, changed_ns: int) -> list[dict[str, Any]]:
             "why": pair.human[0].comment or "",
         }
         for pair in pairs
-        if pair.human
     ]
 
 

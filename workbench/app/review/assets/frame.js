@@ -1,6 +1,6 @@
 // The page's skeleton: made once, filled by view.js. No text of a pair comes near this string.
 
-import { CHOICES, PANELS, TOOLS } from "./wording.js";
+import { CHOICES, LEAVE, PANELS, SAY, TOOLS } from "./wording.js";
 
 const key = (name) => `<kbd aria-hidden="true">${name}</kbd>`;
 
@@ -20,9 +20,10 @@ const byName = (names) => TOOLS.filter(({ name }) => names.includes(name)).map(t
 
 export const FRAME = `
   <header class="rv-bar">
-    <div class="rv-where"><h1 class="rv-round"></h1><span class="rv-who"></span></div>
+    <div class="rv-where"><h1 class="rv-round"></h1><span class="rv-who"></span><a class="rv-leave" target="_self">${LEAVE}</a></div>
     <div class="rv-progress">
       <span class="rv-mine"></span>
+      <button type="button" class="rv-tool rv-end-practice" data-act="practised" hidden>${SAY.skipPractice}</button>
       <span class="rv-track" aria-hidden="true"><i></i></span>
       <span><span class="rv-everyone"></span><span class="rv-wide"> by everyone</span></span>
     </div>
@@ -37,7 +38,7 @@ export const FRAME = `
   <section class="rv-pair" aria-label="Two responses to compare">${pane("left", "Left")}${pane("right", "Right")}</section>
   <section class="rv-empty-state" role="status" hidden><h2></h2><p></p></section>
   <section class="rv-details" aria-label="Ratings and error tags" hidden></section>
-  <section class="rv-verdict" role="status" hidden><p></p><button type="button" class="rv-tool" data-act="next">Next pair</button></section>
+  <section class="rv-verdict" hidden><p role="status"></p><button type="button" class="rv-tool" data-act="next">${key("↵")}<span>Next pair</span></button></section>
   <footer class="rv-actions">
     <div class="rv-choices" role="group" aria-label="Which response is better?">${CHOICES.map(choice).join("")}</div>
     <div class="rv-tools" role="group" aria-label="Tools">

@@ -1,7 +1,7 @@
 // What opens over the page: guidelines, the list of keys, a note, the reason of a skip.
 
-import { CHOICES, PANELS, SKIP_REASONS, TOOLS } from "./wording.js";
-import { writeSettings } from "./settings.js";
+import { CHOICES, LEAVE, PANELS, SKIP_REASONS, TOOLS } from "./wording.js";
+import { leaveUrl, writeSettings } from "./settings.js";
 
 const NOTE_CHARS = 4_000;
 
@@ -74,7 +74,14 @@ export class Panels {
     const text = make("div", { className: "rv-scroll rv-text", tabIndex: 0 });
     // Rendered and sanitised by the server, like every text.
     text.innerHTML = this.view.session.data.guidelines_html || "<p>This round has no guidelines.</p>";
+    text.append(this.whoami());
     return { title: "Guidelines", parts: [text] };
+  }
+
+  /** Also here: a phone's top line has no room for it. */
+  whoami() {
+    const leave = make("a", { href: leaveUrl(), target: "_self", textContent: LEAVE });
+    return make("p", { className: "rv-small" }, `You are ${this.view.session.data.who}. `, leave);
   }
 
   help() {
@@ -102,6 +109,7 @@ export class Panels {
         textContent: "Keys do nothing while you type. Every answer is kept on this device until the server has stored it.",
       }),
     );
+    body.append(this.whoami());
     return { title: "Keys", parts: [body] };
   }
 

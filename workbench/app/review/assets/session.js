@@ -19,6 +19,12 @@ function uuid() {
 
 const blank = () => ({ comment: "", tags: { left: [], right: [] }, criteria: {} });
 
+/** What was noted on an earlier page, as the server tells it. */
+function notesOf({ comment, details }) {
+  const { left = [], right = [] } = details?.tags ?? {};
+  return { comment: comment ?? "", tags: { left, right }, criteria: details?.criteria ?? {} };
+}
+
 /** Lives as long as the browser page: Streamlit may take the component away and mount it again after
  * a reconnect, and nothing here is lost by that. `view` is the mounted component, or null. */
 export class Session {
@@ -180,7 +186,7 @@ export class Session {
 
   remember(history) {
     const here = new Set(this.history.map((entry) => entry.id));
-    const earlier = history.filter((entry) => !here.has(entry.id));
+    const earlier = history.filter(({ id }) => !here.has(id)).map((entry) => ({ ...entry, notes: notesOf(entry) }));
     this.history = [...earlier, ...this.history].slice(-UNDOS);
   }
 

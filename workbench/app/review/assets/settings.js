@@ -3,6 +3,9 @@
 const KEY = "workbench-review-settings";
 const DEFAULTS = { keys: true, arrows: false, difference: false, together: false, details: false };
 
+/** Where this browser forgets who sits at it. */
+export const leaveUrl = () => new URL("leave", document.baseURI).href;
+
 export function readSettings() {
   try {
     return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };

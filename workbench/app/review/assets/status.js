@@ -30,6 +30,7 @@ export class Status {
     write(this.find(".rv-who"), session.data.who);
     const mine = practice ? SAY.practice(...practice.place) : counts ? `${counts.mine.toLocaleString("en")} by you` : "";
     write(this.find(".rv-mine"), mine);
+    this.find(".rv-end-practice").hidden = !practice;
     const everyone = this.find(".rv-everyone");
     everyone.parentElement.hidden = !counts || practice !== null;
     if (counts) write(everyone, `${counts.everyone.toLocaleString("en")} of ${counts.asked.toLocaleString("en")}`);

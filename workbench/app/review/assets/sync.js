@@ -1,12 +1,16 @@
 // The conversation with the server: answers up, pairs down, one request at a time.
 
-const BATCH_BYTES = 48_000; // a beacon and a keepalive request may carry 64 KB
+const BATCH_BYTES = 48_000; // beacons and keepalive requests under way may carry 64 KB in all
 const BATCH_OPS = 100;
 const TIMEOUT_MS = 8_000;
 const HEARTBEAT_MS = 30_000;
 const LONGEST_WAIT_MS = 4_000;
 
 class ServerError extends Error {}
+
+// Not the length of the string: a Chinese sign is three bytes.
+const encoder = new TextEncoder();
+const sizeOf = (text) => encoder.encode(text).length;
 
 /** Sends the outbox and keeps the queue filled.
  *
@@ -71,7 +75,7 @@ export class Sync {
       headers: { "content-type": "application/json" },
       body,
       credentials: "same-origin",
-      keepalive: body.length < BATCH_BYTES, // a closing page lets it finish
+      keepalive: sizeOf(body) <= BATCH_BYTES, // a closing page lets it finish
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     if (response.status === 401) this.desk.signedOut();
@@ -98,7 +102,7 @@ export class Sync {
     const ops = [];
     let bytes = 0;
     for (const op of this.outbox.list()) {
-      bytes += JSON.stringify(op).length;
+      bytes += sizeOf(JSON.stringify(op));
       if (ops.length && (this.oneByOne || ops.length === BATCH_OPS || bytes > BATCH_BYTES)) break;
       ops.push(op);
     }
@@ -106,9 +110,13 @@ export class Sync {
   }
 
   /** The page is going away: one last message that outlives it. It wants nothing, and so also hands
-   * this page's pairs back for the person's next page. */
+   * this page's pairs back for the person's next page. The browser refuses a message beyond what it
+   * still has room for; then the good-bye goes alone, and the answers wait on this device. */
   farewell() {
-    const body = JSON.stringify({ ...this.desk.request(), ops: this.batch(), want: 0, have: [], history: false });
-    navigator.sendBeacon(new URL(this.api, document.baseURI), new Blob([body], { type: "application/json" }));
+    for (const ops of [this.batch(), []]) {
+      const body = JSON.stringify({ ...this.desk.request(), ops, want: 0, have: [], history: false });
+      const url = new URL(this.api, document.baseURI);
+      if (navigator.sendBeacon(url, new Blob([body], { type: "application/json" }))) return;
+    }
   }
 }

@@ -6,7 +6,7 @@ import { FRAME } from "./frame.js";
 import { prepare, take, whole } from "./pair.js";
 import { Panels } from "./panels.js";
 import { Practice } from "./practice.js";
-import { readSettings, writeSettings } from "./settings.js";
+import { leaveUrl, readSettings, writeSettings } from "./settings.js";
 import { Status, write } from "./status.js";
 import { SAY, plural, shortName } from "./wording.js";
 
@@ -34,6 +34,7 @@ export class View {
     this.shownAt = Infinity; // when its first frame was on the screen
     this.expanded = false;
     root.innerHTML = FRAME;
+    this.find(".rv-leave").href = leaveUrl();
     this.panels = new Panels(this);
     this.status = new Status(root, session);
     this.details = new DetailsStrip(this.find(".rv-details"), session);
@@ -192,6 +193,7 @@ export class View {
     else if (name === "fold") this.fold();
     else if (name === "undo") this.undo();
     else if (name === "next") this.nextPractice();
+    else if (name === "practised") this.endPractice();
     else if (!this.tool(name)?.disabled) this.panels.open(name);
   }
 
@@ -219,6 +221,11 @@ export class View {
 
   nextPractice() {
     this.practice.next();
+    this.refresh();
+  }
+
+  endPractice() {
+    this.practice.finish();
     this.refresh();
   }
 

@@ -25,6 +25,8 @@ export const PANELS = [
   { name: "help", key: "?", text: "Keys", says: "Show this list" },
 ];
 
+export const LEAVE = "Not you?";
+
 export const SKIP_REASONS = [
   "I do not know enough about the subject",
   "I cannot read the language",
@@ -85,6 +87,7 @@ export const SAY = {
   roughDifference: "Long or very different texts: words that the other side has nowhere are marked.",
   noDifference: "No word differs.",
   practice: (k, n) => `Practice ${k} of ${n}: does not count`,
+  skipPractice: "Skip the practice",
   practiceRight: "That is how the guidelines see it, too.",
   practiceWrong: (short) => `The guidelines say: ${short}.`,
 };
