@@ -6,6 +6,7 @@ prompt where several responses answer one prompt.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from pipelines.agreement.intervals import Clusters, mean_of, standard_error
 from pipelines.agreement.paired import compare_paired
 from pipelines.constitution.trajectory import Trajectory, Verdict
 from pipelines.judge.parse import is_refusal
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
+_OPENING = 3  # sentences
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,15 @@ def measure(trajectories: Iterable[Trajectory], principles: Sequence[str]) -> Re
     return tally.result()
 
 
+def refuses(text: str) -> bool:
+    """Whether a response declines in one of its first sentences, by its words (English, Chinese).
+
+    A greeting or an apology may come before. Words alone: it misses refusals put otherwise.
+    """
+    sentences = _SENTENCE_END.split(text.strip(), maxsplit=_OPENING)[:_OPENING]
+    return any(is_refusal(sentence) for sentence in sentences)
+
+
 class _Tally:
     """Adds trajectories up, keeping a few numbers of each, never its texts."""
 
@@ -104,7 +117,7 @@ class _Tally:
         if one.changed and first.strip() and last.strip():
             ratio = math.log(len(last.strip()) / len(first.strip()))
             self.log_ratio.append((prompt, ratio))
-        self.refusals.append((is_refusal(first), is_refusal(last)))
+        self.refusals.append((refuses(first), refuses(last)))
         for each in one.rounds:
             self.n_critiques += len(each.critiques)
             self.n_revisions += len(each.revisions)

@@ -56,7 +56,7 @@ def critique_rows(one: Trajectory, constitution: Constitution) -> list[dict[str,
         text = each.text
         for critique, revision in zip(each.violated(), each.revisions, strict=False):
             principle = constitution.principle(critique.principle)
-            if revision.text is None or principle is None:
+            if revision.text in (None, text) or principle is None:
                 continue
             said = Finding("violated", critique.why or "", critique.improve or "")
             rows.append(
@@ -99,7 +99,7 @@ def preference_pair(
     texts = (one.response.text, one.final)
     faults: tuple[JsonValue, JsonValue] = (_violations(first), _violations(last))
     model = one.response.model
-    models = (model, f"{model or 'unknown'}+{reviser}")
+    models = (model, None if model is None else f"{model}+{reviser}")
     if not a_is_first:
         texts, faults = texts[::-1], faults[::-1]
     model_a, model_b = models if a_is_first else models[::-1]
