@@ -6,7 +6,8 @@ They only make up their minds here; `workbench.simulated` seats them at the queu
 import hashlib
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from pipelines.errors import BadInput
 from pipelines.records import SWAPPED_LABEL, HumanLabel, Label, PreferencePair
@@ -136,17 +137,38 @@ def situation_of(pair: PreferencePair) -> Situation | None:
     return find_situation(said[-1]) if said else None
 
 
-def annotators(names: list[str], seed: int = 0) -> list[Annotator]:
-    """Simulated people of these qualities ("careful", "average", "hasty"), told apart by number.
+def parse_annotators(descriptions: Sequence[str], seed: int = 0) -> list[Annotator]:
+    """Simulated people from words, such as "careful" or "accuracy=0.9,position_bias=0.2".
+
+    Each is named by its place and quality; traits that are not named are those of `Traits`.
 
     Raises:
-        BadInput: There is no such quality.
+        BadInput: There is no such quality or trait, or a value is none that it may have.
     """
-    found: list[Annotator] = []
-    for number, name in enumerate(names, 1):
-        if name not in QUALITIES:
+    return [
+        Annotator(f"simulated-{number}-{_quality(text)}", _traits(text), seed)
+        for number, text in enumerate(descriptions, 1)
+    ]
+
+
+def _quality(text: str) -> str:
+    return text if text in QUALITIES else "person"
+
+
+def _traits(text: str) -> Traits:
+    if text in QUALITIES:
+        return QUALITIES[text]
+    known = [each.name for each in fields(Traits)]
+    values: dict[str, float] = {}
+    for part in text.split(","):
+        name, is_set, value = (piece.strip() for piece in part.partition("="))
+        if not is_set or name not in known:
             raise BadInput(
-                f'"{name}" is no simulated annotator; choose among {", ".join(QUALITIES)}'
+                f'"{part.strip()}" is no simulated annotator; write {", ".join(QUALITIES)}, or '
+                f"traits as accuracy=0.9,position_bias=0.1 ({', '.join(known)})"
             )
-        found.append(Annotator(f"simulated-{name}-{number}", QUALITIES[name], seed))
-    return found
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise BadInput(f'{name} is "{value}", it must be a number') from None
+    return Traits(**values)

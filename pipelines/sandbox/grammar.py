@@ -209,6 +209,19 @@ def draw_faults(
     return frozenset(faults)
 
 
+def fault_chance(situation: Situation, principle: str, skill: float) -> float:
+    """The probability that a reply of this skill breaks a principle (see `draw_faults`)."""
+    if principle not in BREAKABLE[situation.kind]:
+        return 0.0
+    refused = 0.0
+    if "open" in BREAKABLE[situation.kind]:
+        refused = (1.0 - skill) * (ORDER_REFUSALS if situation.kind == "order" else 1.0)
+    if principle == "open":
+        return refused
+    room = 1.0 - refused if principle in ("helpful", "honest") else 1.0
+    return (1.0 - skill) * room
+
+
 def draw_reply(situation: Situation, rng: random.Random, skill: float | Mapping[str, float]) -> str:
     """A reply of this skill (see `draw_faults`) to a customer's message."""
     return compose(situation, rng, draw_faults(situation, rng, skill))

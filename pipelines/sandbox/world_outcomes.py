@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, mean_of, wilson
 from pipelines.errors import BadInput
-from pipelines.sandbox.grammar import Situation
+from pipelines.sandbox.grammar import Situation, fault_chance
 from pipelines.sandbox.scoring import PRINCIPLES, applies, faults, truth
 
 
@@ -65,6 +65,22 @@ def fault_rates(
             if applies(one, principle)
         ]
         rates[principle] = wilson(sum(found), len(found), confidence) if found else None
+    return rates
+
+
+def planted_rates(situations: Sequence[Situation], skill: float) -> dict[str, float | None]:
+    """By principle, the fault rate that `draw_reply` of this skill has over these messages.
+
+    Args:
+        situations: The customers' messages, shape (n,).
+        skill: The probability with which a principle is kept.
+    """
+    rates: dict[str, float | None] = {}
+    for principle in PRINCIPLES:
+        chances = [
+            fault_chance(one, principle, skill) for one in situations if applies(one, principle)
+        ]
+        rates[principle] = sum(chances) / len(chances) if chances else None
     return rates
 
 
