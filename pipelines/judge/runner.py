@@ -5,10 +5,8 @@ so a run that was cut off goes on where it stopped, and a judge that is asked so
 anew while the others keep what they have.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import ServiceFailed, WorkbenchError
+from pipelines.errors import ServiceFailed
 from pipelines.judge.budget import Budget
 from pipelines.judge.desk import Desk, Steps, Ticket
 from pipelines.judge.index import LogIndex, iter_judgments, read_index
@@ -32,6 +30,7 @@ from pipelines.judge.manifest import (
 )
 from pipelines.judge.spec import JudgeSpec
 from pipelines.judge.stop import StopSignal
+from pipelines.judge.work import answer
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
 from pipelines.provenance import git_revision, program_version
@@ -166,7 +165,7 @@ async def run_judge(
 
         fresh = tickets(store, question, index, retry_failed, only)
         desk = Desk(fresh, log, index, budget, question.price, on_change)
-        ended, error = await _answer(desk, engine, stop or StopSignal())
+        ended, error = await answer(desk, engine, stop or StopSignal())
         if on_standing is not None:
             on_standing(standing())
         seconds = time.perf_counter() - started
@@ -224,31 +223,6 @@ def publish(folder: JudgeFolder, store: PairStore, question: Question, index: Lo
     store.put_judgments_by_row(judge, iter_judgments(folder.log, index, judge))
     state = state.model_copy(update={"sha256": _sha256_in(store, judge)})
     write_manifest(folder.manifest, manifest.model_copy(update={"published": state}))
-
-
-async def _answer(
-    desk: Desk, engine: Engine, stop: StopSignal
-) -> tuple[Ended, WorkbenchError | None]:
-    """Let the engine answer until nothing is left, or something stops it."""
-
-    async def exchange() -> None:
-        async with aclosing(engine.ask(desk)) as replies:
-            async for key, reply in replies:
-                desk.take(key, reply)
-
-    task = asyncio.create_task(exchange())
-    stop.watch(desk, task)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not stop.asked:
-            raise
-        return "interrupted", None
-    except ServiceFailed as error:
-        return "service", error
-    except WorkbenchError as error:
-        return "failed", error
-    return desk.stopped or "done", None
 
 
 def tickets(

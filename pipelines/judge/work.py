@@ -10,12 +10,16 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from pipelines.errors import ServiceFailed, WorkbenchError
 from pipelines.judge.budget import Bound, Budget
 from pipelines.judge.log import Head, JudgmentLog, Spend, step_line
+from pipelines.judge.manifest import Ended
+from pipelines.judge.stop import StopSignal
 from pipelines.models.completions import Price
-from pipelines.models.engine import Reply, Request
+from pipelines.models.engine import Engine, Reply, Request
 
 Stop = Literal["interrupted"] | Bound
 
@@ -190,3 +194,28 @@ class WorkDesk(ABC, Generic[WorkT, Outcome]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+async def answer(
+    desk: WorkDesk[Any, Any], engine: Engine, stop: StopSignal
+) -> tuple[Ended, WorkbenchError | None]:
+    """Let the engine answer until nothing is left, or something stops it."""
+
+    async def exchange() -> None:
+        async with aclosing(engine.ask(desk)) as replies:
+            async for key, reply in replies:
+                desk.take(key, reply)
+
+    task = asyncio.create_task(exchange())
+    stop.watch(desk, task)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stop.asked:
+            raise
+        return "interrupted", None
+    except ServiceFailed as error:
+        return "service", error
+    except WorkbenchError as error:
+        return "failed", error
+    return desk.stopped or "done", None

@@ -1,0 +1,285 @@
+"""One model's candidates for many prompts: what is pending is asked and logged, nothing twice.
+
+Pending is what is wanted less what the log holds under the same settings, so a run that was cut off
+goes on where it stopped, and repeats only what was in flight.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines.errors import BadInput, ServiceFailed
+from pipelines.generate.desk import Desk, Ticket
+from pipelines.generate.draw import Sampling, draw
+from pipelines.generate.log import LOG_NAME, LogState, Mark, read_drawn, read_state
+from pipelines.generate.manifest import (
+    GenerateEntry,
+    GenerateManifest,
+    read_manifest,
+    write_manifest,
+)
+from pipelines.generate.prompts import PromptFile
+from pipelines.generate.records import Candidate, Prompt
+from pipelines.judge.budget import Budget
+from pipelines.judge.log import JudgmentLog, Spend
+from pipelines.judge.manifest import Ended, Spent
+from pipelines.judge.runner import Standing
+from pipelines.judge.stop import StopSignal
+from pipelines.judge.work import answer
+from pipelines.models.engine import Engine
+from pipelines.models.opening import price_of
+from pipelines.models.spec import hash_of
+from pipelines.provenance import git_revision, program_version
+
+_TICK_S = 0.2  # between two reports of how far it is
+
+
+@dataclass(frozen=True)
+class GenerateRun:
+    """What a run did. Prompts and candidates are those of the prompts that were given."""
+
+    model: str
+    ended: Ended
+    n_prompts: int
+    n_drawn: int  # prompts with candidates, all in all
+    n_candidates: int  # all in all, failures included
+    failed: dict[str, int]  # of them, by reason
+    n_new: int  # candidates of this run
+    n_aside: int  # samples set aside in this run, near-identical or failed
+    n_near_identical: int  # candidates of this run that stayed near-identical
+    n_outages: int
+    error: str | None
+    spent: Spend  # in this run
+    seconds: float
+    torn_bytes: int
+    n_damaged: int
+
+    @property
+    def n_pending(self) -> int:
+        """Prompts without candidates."""
+        return self.n_prompts - self.n_drawn
+
+
+class GenerateFolder:
+    """The files of one model's candidates in a project."""
+
+    def __init__(self, project_dir: Path, model: str):
+        self.path = project_dir / "runs" / "generate" / model
+        self.log = self.path / LOG_NAME
+        self.manifest = self.path / "manifest.json"
+        self.candidates = self.path / "candidates.jsonl"
+
+
+async def run_generate(
+    project_dir: Path,
+    prompts: PromptFile,
+    sampling: Sampling,
+    engine: Engine,
+    budget: Budget,
+    *,
+    retry_failed: bool = False,
+    stop: StopSignal | None = None,
+    on_standing: Callable[[Standing], None] | None = None,
+) -> GenerateRun:
+    """Ask for what is pending, and write candidates.jsonl at the end.
+
+    The caller holds the project's lock of this stage. However the run ends, but for a killed
+    process, candidates.jsonl has all that was drawn; after a kill the log has it, and the next run
+    puts it there.
+
+    Args:
+        project_dir: The project's folder.
+        prompts: What to respond to.
+        sampling: Who responds, and how.
+        engine: The model.
+        budget: What may be spent, over all models of this run.
+        retry_failed: Sample again what failed before.
+        stop: Calling it ends the run cleanly.
+        on_standing: Called a few times a second.
+
+    Raises:
+        BadInput: The engine cannot be used as it is set, or a file cannot be written.
+    """
+    spec = sampling.spec
+    sampling.check()
+    folder = GenerateFolder(project_dir, spec.name)
+    log = JudgmentLog(folder.log)
+    try:
+        state = read_state(folder.log, sampling)
+        spent_before = asdict(state.spent)
+        before = read_manifest(folder.manifest, spec.name)
+        entry = _entry(prompts, sampling, budget)
+        write_manifest(folder.manifest, _with(before, entry, spent_before))
+        started, last_told = time.perf_counter(), 0.0
+        due = pending(prompts.prompts, sampling, state, retry_failed)
+        n_before = len(prompts.prompts) - len(due)
+
+        def standing() -> Standing:
+            return Standing(
+                spec.name,
+                len(prompts.prompts),
+                n_before + desk.n_drawn,
+                n_before,
+                sum(desk.failed.values()),
+                desk.spent.usd,
+                time.perf_counter() - started,
+            )
+
+        def on_change() -> None:
+            nonlocal last_told
+            now = time.monotonic()
+            if on_standing is not None and now - last_told >= _TICK_S:
+                last_told = now
+                on_standing(standing())
+
+        fresh = _tickets(due, sampling, state, folder.log)
+        desk = Desk(fresh, log, state, budget, price_of(spec), on_change)
+        ended, error = await answer(desk, engine, stop or StopSignal())
+        if on_standing is not None:
+            on_standing(standing())
+        seconds = time.perf_counter() - started
+    finally:
+        log.close()
+    entry = entry.model_copy(
+        update={
+            "seconds": round(seconds, 3),
+            "ended": ended,
+            "error": None if error is None else str(error),
+            "n_drawn": desk.n_drawn,
+            "n_new": desk.n_new,
+            "failed": desk.failed,
+            "n_aside": desk.n_aside,
+            "n_near_identical": desk.n_near_identical,
+            "spent": Spent.model_validate(asdict(desk.spent)),
+        }
+    )
+    total = {name: value + getattr(desk.spent, name) for name, value in spent_before.items()}
+    manifest = _with(before, entry, total)
+    write_manifest(folder.manifest, manifest)
+    _publish(folder, state, manifest)
+    if error is not None and not isinstance(error, ServiceFailed):
+        raise error
+    drawn = [
+        one
+        for prompt in prompts.prompts
+        if (one := state.drawn.get((prompt.id, prompt.text_hash()))) is not None
+    ]
+    failed: dict[str, int] = {}
+    for one in drawn:
+        for name, n in one.failed.items():
+            failed[name] = failed.get(name, 0) + n
+    return GenerateRun(
+        model=spec.name,
+        ended=ended,
+        n_prompts=len(prompts.prompts),
+        n_drawn=len(drawn),
+        n_candidates=sum(one.n for one in drawn),
+        failed=failed,
+        n_new=desk.n_new,
+        n_aside=desk.n_aside,
+        n_near_identical=desk.n_near_identical,
+        n_outages=desk.n_outages,
+        error=str(error) if error is not None else desk.last_outage,
+        spent=desk.spent,
+        seconds=seconds,
+        torn_bytes=log.torn_bytes,
+        n_damaged=state.n_damaged,
+    )
+
+
+def pending(
+    prompts: Sequence[Prompt], sampling: Sampling, state: LogState, retry_failed: bool
+) -> list[Prompt]:
+    """Prompts that lack candidates, or with `retry_failed` have some that failed."""
+    due = []
+    for prompt in prompts:
+        drawn = state.drawn.get((prompt.id, prompt.text_hash()))
+        if (
+            drawn is None
+            or drawn.n < sampling.n_candidates
+            or (retry_failed and bool(drawn.failed))
+        ):
+            due.append(prompt)
+    return due
+
+
+def read_candidates(project_dir: Path) -> Iterator[Candidate]:
+    """Every candidate of every model of a project, failures included; by model, prompt, index.
+
+    Of a prompt that was asked under several settings, the latest.
+
+    Raises:
+        BadInput: A file is damaged.
+    """
+    for path in sorted((project_dir / "runs" / "generate").glob("*/candidates.jsonl")):
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield Candidate.model_validate_json(line)
+                except ValueError as error:
+                    raise BadInput(
+                        f"{path}:{number}: is no candidate; remove the file, and the next "
+                        "`workbench generate` makes it again from the log"
+                    ) from error
+
+
+def _tickets(
+    due: Sequence[Prompt], sampling: Sampling, state: LogState, log: Path
+) -> Iterator[Ticket]:
+    for prompt in due:
+        mark = Mark.of(sampling, prompt)
+        drawn = state.drawn.get(mark.key)
+        earlier = () if drawn is None else next(read_drawn(log, [drawn.offset]))
+        yield Ticket(mark, draw(sampling, prompt, earlier))
+
+
+def _publish(folder: GenerateFolder, state: LogState, manifest: GenerateManifest) -> None:
+    """Write candidates.jsonl anew from the log, unless it is of this very log."""
+    n_bytes = folder.log.stat().st_size
+    if manifest.log_bytes == n_bytes and folder.candidates.is_file():
+        return
+    partial = folder.candidates.with_suffix(".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            for candidates in read_drawn(folder.log, sorted(state.latest.values())):
+                for one in candidates:
+                    values = one.model_dump(mode="json", exclude_none=True)
+                    file.write(json.dumps(values, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder.candidates)
+    except OSError as error:
+        raise BadInput(
+            f"{folder.candidates}: cannot be written ({error.strerror or error}); the candidates "
+            "are kept in the log beside it: make room, then run again"
+        ) from error
+    write_manifest(folder.manifest, manifest.model_copy(update={"log_bytes": n_bytes}))
+
+
+def _entry(prompts: PromptFile, sampling: Sampling, budget: Budget) -> GenerateEntry:
+    return GenerateEntry(
+        started_at=time.time(),
+        settings_hash=sampling.hash,
+        spec=sampling.spec.model_dump(mode="json"),
+        n_candidates=sampling.n_candidates,
+        seed=sampling.seed,
+        near=sampling.near,
+        resamples=sampling.resamples,
+        prompts=prompts.source,
+        prompts_hash=hash_of([[one.id, one.text_hash()] for one in prompts.prompts]),
+        limits=asdict(budget.limits),
+        n_prompts=len(prompts.prompts),
+        version=program_version(),
+        git_revision=git_revision(),
+    )
+
+
+def _with(
+    manifest: GenerateManifest, entry: GenerateEntry, spent: dict[str, float]
+) -> GenerateManifest:
+    return manifest.model_copy(
+        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(spent)}
+    )
