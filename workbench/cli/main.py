@@ -8,6 +8,7 @@ from pipelines.errors import WorkbenchError
 from workbench.cli import (
     agreement,
     annotator,
+    argilla,
     audit,
     backup,
     constitution,
@@ -19,6 +20,7 @@ from workbench.cli import (
     judge,
     judge_checks,
     judge_panel,
+    judge_ways,
     labeler,
     pairs,
     report,
@@ -42,6 +44,7 @@ app.command("import")(import_.import_)
 app.command("agreement")(agreement.agreement)
 judge_checks.register(judge.app)
 judge_panel.register(judge.app)
+judge_ways.register(judge.app)
 app.add_typer(judge.app, name="judge")
 app.add_typer(constitution.app, name="constitution")
 app.add_typer(labeler.app, name="labeler")
@@ -55,6 +58,7 @@ app.command("train")(train.train)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(argilla.app, name="argilla")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 

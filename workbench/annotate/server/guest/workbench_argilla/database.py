@@ -1,0 +1,80 @@
+"""The database before the server starts: its schema, our indexes, its owner and workspace."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from argilla_server.contexts.accounts import hash_password
+from argilla_server.database import ALEMBIC_CONFIG_FILE, async_engine, sync_engine
+from argilla_server.enums import UserRole
+from argilla_server.models import User, Workspace
+from sqlalchemy import event, select, text
+from sqlalchemy.orm import Session
+
+OWNER = "owner"
+# The pending queue, the counts of a dataset and its list read these and no table.
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS workbench_records_queue ON records (dataset_id, status, id)",
+    "CREATE INDEX IF NOT EXISTS workbench_records_order ON records (dataset_id, inserted_at, id)",
+    "CREATE INDEX IF NOT EXISTS workbench_responses_user ON responses (user_id, record_id, status)",
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was found or made: the password only when it is new, for it is stored nowhere."""
+
+    username: str
+    password: str | None
+    session_key: str
+
+
+def _sqlite_settings(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    # An answer that was acknowledged survives a killed server and a cut power line.
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA cache_size = -65536")
+    cursor.execute("PRAGMA mmap_size = 1073741824")
+    cursor.close()
+
+
+def prepare(workspace: str, new_password: bool) -> Prepared:
+    """Bring the schema to the server's version, and make an owner and a workspace if missing."""
+    if async_engine.dialect.name == "sqlite":
+        for engine in (async_engine.sync_engine, sync_engine):
+            event.listen(engine, "connect", _sqlite_settings)
+    config = Config(ALEMBIC_CONFIG_FILE)
+    with sync_engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current != ScriptDirectory.from_config(config).get_current_head():
+        command.upgrade(config, "head")
+    with sync_engine.begin() as connection:
+        for statement in _INDEXES:
+            connection.execute(text(statement))
+    with Session(sync_engine) as session:
+        prepared = _accounts(session, workspace, new_password)
+        session.commit()
+    sync_engine.dispose()
+    return prepared
+
+
+def _accounts(session: Session, workspace: str, new_password: bool) -> Prepared:
+    owner = session.scalars(select(User).where(User.username == OWNER)).one_or_none()
+    password = secrets.token_urlsafe(12) if owner is None or new_password else None
+    if owner is None:
+        owner = User(username=OWNER, first_name="Owner", role=UserRole.owner, password_hash="")
+        session.add(owner)
+    if password is not None:
+        owner.password_hash = hash_password(password)
+    if session.scalars(select(Workspace).where(Workspace.name == workspace)).first() is None:
+        session.add(Workspace(name=workspace))
+    session.flush()
+    # Sessions outlive a restart without one more secret in a file.
+    session_key = hashlib.sha256(f"workbench sessions {owner.api_key}".encode()).hexdigest()
+    return Prepared(owner.username, password, session_key)

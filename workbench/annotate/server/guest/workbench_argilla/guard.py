@@ -1,0 +1,197 @@
+"""Nothing about other people's answers, the AI's or hidden metadata reaches an annotator.
+
+Argilla itself shows an annotator's token all of it. The guard stands before the unmodified
+application: who is no owner or admin may call only the routes listed here, which are those of the
+labelling page, and some of their answers are emptied of what would unblind. What is not listed is
+refused, so that a route of a later version is closed until somebody looked at it.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from argilla_server.contexts import accounts
+from argilla_server.database import AsyncSessionLocal
+from argilla_server.errors import UnauthorizedError
+from argilla_server.security.authentication.provider import AuthenticationProvider
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import blinding
+
+API = "/api/v1"
+# The largest search body that is looked at: Argilla's own limits keep honest ones far below.
+_MAX_BODY = 4 * 1024 * 1024
+
+Empty = Callable[[Any, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A route that an annotator may call, and what its answer loses on the way."""
+
+    method: str
+    path: re.Pattern[str]
+    empty: Empty | None = None
+    is_search: bool = False
+
+
+def _route(method: str, path: str, empty: Empty | None = None, is_search: bool = False) -> _Route:
+    return _Route(method, re.compile(path.replace("ID", "[^/]+")), empty, is_search)
+
+
+_OPEN = (
+    *(_route("GET", path) for path in ("/status", "/version", "/settings", "/providers")),
+    *(_route("GET", path) for path in ("/me", "/me/workspaces", "/me/datasets", "/datasets/ID")),
+    *(
+        _route("GET", f"/datasets/ID/{part}")
+        for part in ("fields", "questions", "vectors-settings", "progress")
+    ),
+    _route("GET", "/me/datasets/ID/metadata-properties"),
+    _route("GET", "/me/datasets/ID/metrics"),
+    _route("GET", "/metadata-properties/ID/metrics"),
+    _route("POST", "/token"),
+    _route("POST", "/records/ID/responses"),
+    _route("PUT", "/responses/ID"),
+    _route("DELETE", "/responses/ID"),
+    _route("POST", "/me/responses/bulk"),
+    _route("GET", "/datasets/ID/users/progress", blinding.only_me),
+    _route("GET", "/datasets/ID/records/search/suggestions/options", blinding.no_agents),
+    _route("GET", "/records/ID/suggestions", blinding.no_suggestions),
+    _route("GET", "/records/ID", blinding.own_view_of_record),
+    _route("POST", "/me/datasets/ID/records/search", blinding.own_view_of_page, is_search=True),
+)
+
+
+class Guard:
+    """The application behind it, blind for annotators.
+
+    Args:
+        app: Argilla's application.
+        assist: Annotators see suggestions, because somebody chose so.
+    """
+
+    def __init__(self, app: ASGIApp, assist: bool) -> None:
+        self._app = app
+        self._assist = assist
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(API):
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS":  # a browser's question about origins; no data
+            await self._app(scope, receive, send)
+            return
+        caller = await _caller(scope, self._assist)
+        if caller.sees_all:
+            await self._app(scope, receive, send)
+            return
+        route = _find(scope)
+        if route is None:
+            await _refuse(scope, receive, send, 403, "This is closed to annotators.")
+            return
+        if route.is_search:
+            try:
+                receive = await _checked_search(caller, scope, receive)
+            except blinding.Refused as refused:
+                await _refuse(scope, receive, send, 403, str(refused))
+                return
+            except ClientDisconnect:
+                return
+        if route.empty is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._emptied(route.empty, caller, scope, receive, send)
+
+    async def _emptied(
+        self, empty: Empty, caller: blinding.Caller, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Pass the request on, and the answer back without what unblinds."""
+        # The body must be readable here, so the application must not compress it.
+        headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+        start: Message = {}
+        chunks: list[bytes] = []
+
+        async def keep(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            chunks.append(message.get("body", b""))
+            if message.get("more_body", False):
+                return
+            body = b"".join(chunks)
+            if start["status"] == 200:
+                body = json.dumps(await empty(caller, json.loads(body))).encode()
+            kept = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+            start["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        await self._app({**scope, "headers": headers}, receive, keep)
+
+
+def _find(scope: Scope) -> _Route | None:
+    path = scope["path"].removeprefix(API)
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    for route in _OPEN:
+        if route.method == method and route.path.fullmatch(path):
+            return route
+    return None
+
+
+async def _caller(scope: Scope, assist: bool) -> blinding.Caller:
+    """Who asks, found as Argilla itself finds it; an unknown caller is treated as an annotator."""
+    request = Request({**scope, "state": {}})
+    async with AsyncSessionLocal() as session:
+        request.state.db = session
+        try:
+            for backend in AuthenticationProvider.backends:
+                known = await backend.authenticate(request)
+                if known:
+                    user = await accounts.get_user_by_username(session, known[1].username)
+                    if user is not None:
+                        return blinding.Caller(
+                            user.id, user.username, user.is_owner or user.is_admin, assist
+                        )
+                    break
+        except UnauthorizedError:
+            pass  # the application answers 401 itself
+    return blinding.Caller(None, "", False, assist)
+
+
+async def _checked_search(caller: blinding.Caller, scope: Scope, receive: Receive) -> Receive:
+    """The request's body again, after a look at its filters and sorts.
+
+    Raises:
+        Refused: It asks by what annotators may not see.
+        ClientDisconnect: The client went away.
+    """
+    chunks, n_bytes = [], 0
+    async for chunk in Request(scope, receive).stream():
+        n_bytes += len(chunk)
+        if n_bytes > _MAX_BODY:
+            raise blinding.Refused("This search is too long.")
+        chunks.append(chunk)
+    body = b"".join(chunks)
+    dataset_id = scope["path"].split("/")[-3]
+    await blinding.check_search(caller, dataset_id, body)
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
+    detail = {"code": "workbench::blind", "params": {"detail": sentence}}
+    await JSONResponse({"detail": detail}, status)(scope, receive, send)

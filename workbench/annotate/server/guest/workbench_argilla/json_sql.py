@@ -1,0 +1,147 @@
+"""JSON columns in SQL, for SQLite and PostgreSQL: the only place that knows the dialect.
+
+Argilla stores fields, metadata, answers and suggestions as JSON text with escaped unicode, so
+nothing here compares the stored text itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from argilla_server.database import async_engine
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Double,
+    String,
+    Text,
+    and_,
+    case,
+    cast,
+    event,
+    exists,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+from sqlalchemy.sql.selectable import ScalarSelect, Select
+
+SQLITE = async_engine.dialect.name == "sqlite"
+
+Condition = ColumnElement[bool]
+
+
+if SQLITE:
+
+    @event.listens_for(async_engine.sync_engine, "connect")
+    def _add_functions(connection: Any, _: object) -> None:
+        # SQLite's own lower() knows ASCII only.
+        connection.create_function(
+            "workbench_has",
+            2,
+            lambda text, part: isinstance(text, str) and part in text.lower(),
+            deterministic=True,
+        )
+
+
+def _path(*keys: str) -> str:
+    """A path in SQLite's notation; the names of Argilla's parts have no quotes in them."""
+    return "$" + "".join(f'."{key}"' for key in keys)
+
+
+def _node(column: Any, *keys: str) -> Any:
+    node = cast(column, JSONB)
+    return node[keys] if keys else node
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The scalars at a place of a JSON column: the elements of an array, or the value itself."""
+
+    source: Any
+    text: ColumnElement[str]
+    number: ColumnElement[float]
+    present: Condition
+
+    def any(self, test: Condition) -> Condition:
+        """Whether one of them passes."""
+        return exists(select(literal(1)).select_from(self.source).where(self.present, test))
+
+    def extreme(self, *, numeric: bool, last: bool) -> ScalarSelect[Any]:
+        """The smallest or the largest of them, to sort by."""
+        value = self.number if numeric else in_code_points(self.text)
+        pick = func.max(value) if last else func.min(value)
+        return select(pick).select_from(self.source).where(self.present).scalar_subquery()
+
+
+def elements(column: Any, *keys: str) -> Elements:
+    """The scalars at `keys` of a JSON column, as a lateral source of the enclosing query."""
+    if SQLITE:
+        each = func.json_each(column, _path(*keys)).table_valued("value", "type")
+        is_number = each.c.type.in_(["integer", "real"])
+        return Elements(
+            each,
+            cast(each.c.value, String),
+            case((is_number, each.c.value)),
+            each.c.type.not_in(["null", "object"]),
+        )
+    node = _node(column, *keys)
+    array = case((func.jsonb_typeof(node) == "array", node), else_=func.jsonb_build_array(node))
+    each = func.jsonb_array_elements(array).table_valued("value").render_derived()
+    value = each.c.value
+    text = value.op("#>>")(cast("{}", ARRAY(Text)))
+    numeric = func.jsonb_typeof(value) == "number"
+    return Elements(
+        each,
+        text,
+        case((numeric, cast(text, Double))),
+        and_(value.is_not(None), func.jsonb_typeof(value).not_in(["null", "object"])),
+    )
+
+
+def in_code_points(text: Any) -> Any:
+    """Text that sorts by code points, whatever the database's language."""
+    return text if SQLITE else cast(text, Text).collate("C")
+
+
+def has_text(column: Any, part: str, field: str, kind: str) -> Condition:
+    """Whether the words of a field contain `part` (lower-case).
+
+    Args:
+        column: The JSON column of the fields.
+        part: What to look for, in lower case.
+        field: The field's name.
+        kind: "text", "chat" (its messages' contents) or "custom" (any string in it).
+    """
+    if SQLITE:
+        found = _sqlite_text(column, part, field, kind)
+        # ASCII letters and digits are stored as they are: a cheap look first.
+        if part.isascii() and part.isalnum():
+            return and_(func.instr(func.lower(cast(column, String)), part) > 0, found)
+        return found
+    steps = {"text": "", "chat": "[*].content", "custom": ".**"}[kind]
+    path = f'$."{field}"{steps} ? (@.type() == "string")'
+    each = (
+        func.jsonb_path_query(cast(column, JSONB), cast(path, JSONPATH))
+        .table_valued("value")
+        .render_derived()
+    )
+    words = func.lower(each.c.value.op("#>>")(cast("{}", ARRAY(Text))))
+    return exists(select(literal(1)).select_from(each).where(func.strpos(words, part) > 0))
+
+
+def _sqlite_text(column: Any, part: str, field: str, kind: str) -> Condition:
+    has: Callable[..., Any] = func.workbench_has
+    if kind == "text":
+        in_text: Condition = has(func.json_extract(column, _path(field)), part) == 1
+        return in_text
+    if kind == "chat":
+        each = func.json_each(column, _path(field)).table_valued("value", "type")
+        content = func.json_extract(each.c.value, "$.content")
+        found = and_(each.c.type == "object", has(content, part) == 1)
+    else:
+        each = func.json_tree(column, _path(field)).table_valued("atom", "type")
+        found = and_(each.c.type == "text", has(each.c.atom, part) == 1)
+    query: Select[Any] = select(literal(1)).select_from(each).where(found)
+    return exists(query)
