@@ -85,11 +85,11 @@ def write_outputs(
         files.append(path)
     statistics = measure(trajectories(), [one.id for one in constitution.principles])
     about = {
-        "constitution": {"name": constitution.name, "hash": plan.constitution_hash},
+        "constitution_hash": plan.constitution_hash,
+        "constitution": constitution.model_dump(mode="json"),
         "critic": plan.critic,
         "reviser": plan.reviser,
         "plan_hash": plan.hash(),
-        "names": {one.id: one.name for one in constitution.principles},
         **asdict(statistics),
     }
     partial = folder.statistics.with_suffix(".partial")

@@ -283,3 +283,28 @@ class Adjudication(Base):
     label: Mapped[str]
     comment: Mapped[str | None]
     created_at: Mapped[float]
+
+
+class CritiqueVerdict(Base):
+    """Whether a person finds an AI's critique right; versions are kept, a person's newest stands.
+
+    `critique` is the hash of all that was shown (`workbench.audit.critiques`), so a critique that
+    is made again word for word keeps what people said of it. `verdict` is "right", "wrong",
+    "unsure", or "withdrawn" by an undo.
+    """
+
+    __tablename__ = "critique_verdict"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    critique: Mapped[str]
+    constitution: Mapped[str]  # hash
+    principle: Mapped[str]
+    critic: Mapped[str]
+    said: Mapped[str]  # "satisfied" or "violated"
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
+    verdict: Mapped[str]
+    comment: Mapped[str | None]
+    created_at: Mapped[float]
+    __table_args__ = (
+        Index("critique_verdict_of", "critique"),
+        Index("critique_verdict_person", "annotator_id", "created_at"),
+    )
