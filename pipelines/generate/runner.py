@@ -22,7 +22,8 @@ from pipelines.generate.manifest import (
     write_manifest,
 )
 from pipelines.generate.prompts import PromptFile
-from pipelines.generate.records import Candidate, Prompt
+from pipelines.generate.reading import CANDIDATES_NAME
+from pipelines.generate.records import Prompt
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
 from pipelines.judge.manifest import Ended, Spent
@@ -70,7 +71,7 @@ class GenerateFolder:
         self.path = project_dir / "runs" / "generate" / model
         self.log = self.path / LOG_NAME
         self.manifest = self.path / "manifest.json"
-        self.candidates = self.path / "candidates.jsonl"
+        self.candidates = self.path / CANDIDATES_NAME
 
 
 async def run_generate(
@@ -204,26 +205,6 @@ def pending(
         ):
             due.append(prompt)
     return due
-
-
-def read_candidates(project_dir: Path) -> Iterator[Candidate]:
-    """Every candidate of every model of a project, failures included; by model, prompt, index.
-
-    Of a prompt that was asked under several settings, the latest.
-
-    Raises:
-        BadInput: A file is damaged.
-    """
-    for path in sorted((project_dir / "runs" / "generate").glob("*/candidates.jsonl")):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    yield Candidate.model_validate_json(line)
-                except ValueError as error:
-                    raise BadInput(
-                        f"{path}:{number}: is no candidate; remove the file, and the next "
-                        "`workbench generate` makes it again from the log"
-                    ) from error
 
 
 def _tickets(

@@ -11,7 +11,7 @@ from pipelines.judge.runner import JudgeRun, Standing
 
 _PATIENCE_S = 2.0
 
-_ENDED = {
+ENDED = {
     "done": "done",
     "budget_usd": "stopped at budget_usd",
     "max_requests": "stopped at max_requests",
@@ -80,7 +80,7 @@ def estimate_lines(found: Sequence[Estimate], limits: Limits) -> list[str]:
             lines.append(f"  {'price':10} {'unknown':>14} set usd_per_1m_input and _output")
         else:
             lines.append(f"  {'price':10} {one.usd:>14,.2f} USD, at most {one.most_usd:,.2f}")
-        lines.append(f"  {'time':10} {_duration(one.seconds):>14} {speed[one.speed]}")
+        lines.append(f"  {'time':10} {duration(one.seconds):>14} {speed[one.speed]}")
     usd = sum(one.usd or 0.0 for one in found)
     if limits.budget_usd is not None and usd > limits.budget_usd:
         lines.append(
@@ -109,8 +109,8 @@ def run_lines(runs: Sequence[JudgeRun]) -> list[str]:
             cost += f" and {spent.n_unpriced:,} requests without a price"
         rate = f"{run.n_new / run.seconds:,.0f}/s" if run.seconds and run.n_new else "-"
         lines.append(
-            f"  {_ENDED.get(run.ended, run.ended)}: {run.n_new:,} new in "
-            f"{_duration(run.seconds)} ({rate}), {spent.requests:,} requests, "
+            f"  {ENDED.get(run.ended, run.ended)}: {run.n_new:,} new in "
+            f"{duration(run.seconds)} ({rate}), {spent.requests:,} requests, "
             f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out, {cost}"
         )
     if any(run.n_pending for run in runs):
@@ -135,7 +135,7 @@ def warnings(runs: Sequence[JudgeRun]) -> list[str]:
     return lines
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time as a person says it."""
     if seconds < 90:
         return f"{seconds:,.1f} s"

@@ -15,6 +15,7 @@ from workbench.cli import (
     demo,
     doctor,
     export,
+    generate,
     import_,
     init,
     judge,
@@ -41,6 +42,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("import")(import_.import_)
+app.command("generate")(generate.generate)
+app.command("prompts")(generate.prompts)
 app.command("agreement")(agreement.agreement)
 judge_checks.register(judge.app)
 judge_panel.register(judge.app)
