@@ -198,12 +198,17 @@ class _Visit:
 
 def _pair(item: ShownItem, pair_id: str) -> PreferencePair:
     """The pair as its reader sees it."""
-    prompt = json.loads(item.prompt_json)
     return PreferencePair(
         id=pair_id,
-        prompt=prompt
-        if isinstance(prompt, str)
-        else tuple(Message(role=turn["role"], content=turn["content"]) for turn in prompt),
+        prompt=read_prompt(item.prompt_json),
         response_a=item.response_a,
         response_b=item.response_b,
     )
+
+
+def read_prompt(prompt_json: str) -> str | tuple[Message, ...]:
+    """A prompt as the database has it: `PreferencePair.prompt_json` turned back."""
+    prompt = json.loads(prompt_json)
+    if isinstance(prompt, str):
+        return prompt
+    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in prompt)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from pipelines.errors import BadInput
-from pipelines.records import SWAPPED_LABEL, HumanLabel, Label, PreferencePair
+from pipelines.records import SWAPPED_LABEL, HumanLabel, Label, Message, PreferencePair
 from pipelines.sandbox.grammar import Situation, find_situation
 from pipelines.sandbox.scoring import true_preference
 
@@ -97,7 +97,7 @@ class Annotator:
             left: The response on the left, "A" or "B".
             n_done: Pairs that they labelled before.
         """
-        situation = situation_of(pair)
+        situation = situation_in(pair.prompt)
         if situation is None:
             return None
         rng = self._chance(pair)
@@ -129,11 +129,11 @@ class Annotator:
         return random.Random(digest.digest())
 
 
-def situation_of(pair: PreferencePair) -> Situation | None:
-    """What the customer of a pair says; None where the pair is none of the sandbox's."""
-    if isinstance(pair.prompt, str):
-        return find_situation(pair.prompt)
-    said = [message.content for message in pair.prompt if message.role == "user"]
+def situation_in(prompt: str | tuple[Message, ...]) -> Situation | None:
+    """What the customer of a prompt says last; None where it is none of the sandbox's."""
+    if isinstance(prompt, str):
+        return find_situation(prompt)
+    said = [message.content for message in prompt if message.role == "user"]
     return find_situation(said[-1]) if said else None
 
 

@@ -1,13 +1,13 @@
 """Trains the tiny model from scratch on demonstrations, each seen once."""
 
 import math
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pipelines.sandbox.tiny_model import (
@@ -20,8 +20,8 @@ from pipelines.sandbox.tiny_model import (
 from pipelines.sandbox.world_prompts import DEMONSTRATION_SKILL, draw_demonstrations
 
 Example = tuple[list[int], list[int]]  # tokens of a message and of its reply
+_AVERAGE = 0.98  # of the weights: over the last 50 steps or so
 _IGNORED = -100  # as a target: what the customer wrote, and padding
-_POOLED = 10  # batches that are drawn together and sorted by length
 
 
 @dataclass(frozen=True)
@@ -73,35 +73,36 @@ def train(recipe: Recipe, on_step: Callable[[int, float], None] | None = None) -
         fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, recipe))
+    averaged = AveragedModel(model, avg_fn=_average)
     losses: list[float] = []
     for step, examples in enumerate(_batches(tokenizer, recipe)):
-        loss = _loss(model, examples)
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        loss = _backward(model, examples)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(loss.item())
+        averaged.update_parameters(model)
+        losses.append(loss)
         if on_step is not None:
             on_step(step + 1, losses[-1])
+    # The last steps' noise would show in how often each fault is made.
+    model.load_state_dict(averaged.module.state_dict())
     model.eval()
     return Trained(model, tokenizer, tuple(losses))
 
 
 def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[list[Example]]:
-    """A batch for each step; its examples are of like length, so that little of it is padding."""
-    rng = random.Random(f"batches {recipe.seed}")
-    n_all = recipe.steps * recipe.batch
+    """A batch for each step."""
     examples = (
         (encode_prompt(tokenizer, one.situation.text), encode_reply(tokenizer, one.reply))
-        for one in draw_demonstrations(n_all, recipe.seed, recipe.skill)
+        for one in draw_demonstrations(recipe.steps * recipe.batch, recipe.seed, recipe.skill)
     )
-    while pool := list(islice(examples, _POOLED * recipe.batch)):
-        pool.sort(key=lambda example: len(example[0]) + len(example[1]))
-        starts = list(range(0, len(pool), recipe.batch))
-        rng.shuffle(starts)
-        for start in starts:
-            yield pool[start : start + recipe.batch]
+    while batch := list(islice(examples, recipe.batch)):
+        yield batch
+
+
+def _average(before: torch.Tensor, now: torch.Tensor, _n_before: object) -> torch.Tensor:
+    return torch.lerp(now, before, _AVERAGE)
 
 
 def _rate(step: int, recipe: Recipe) -> float:
@@ -110,8 +111,27 @@ def _rate(step: int, recipe: Recipe) -> float:
     return warmed * 0.5 * (1.0 + math.cos(math.pi * step / recipe.steps))
 
 
-def _loss(model: LlamaForCausalLM, examples: list[Example]) -> torch.Tensor:
-    """Mean cross-entropy of the replies' tokens.
+def _backward(model: LlamaForCausalLM, examples: list[Example]) -> float:
+    """Adds the gradient of the mean cross-entropy of the replies' tokens; returns that mean.
+
+    The short half and the long half go through the model apart, since padding is most of what a
+    mixed batch would compute. Sorting over several batches saves more, but then a batch holds long
+    replies only, and the rates of what makes replies long (asking for a password) end up wrong.
+    """
+    examples = sorted(examples, key=lambda example: len(example[0]) + len(example[1]))
+    half = len(examples) // 2
+    n_tokens = sum(len(reply) for _, reply in examples)
+    total = 0.0
+    for part in (examples[:half], examples[half:]):
+        if part:
+            loss = _summed_loss(model, part) / n_tokens
+            torch.autograd.backward(loss)
+            total += loss.item()
+    return total
+
+
+def _summed_loss(model: LlamaForCausalLM, examples: list[Example]) -> torch.Tensor:
+    """Summed cross-entropy of the replies' tokens, in nats.
 
     Rows are padded on the right, where a causal model sees nothing of it: no mask is needed. The
     output layer runs on the replies alone, half of all tokens.
@@ -126,4 +146,4 @@ def _loss(model: LlamaForCausalLM, examples: list[Example]) -> torch.Tensor:
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     wanted = targets[:, 1:]
     said = wanted != _IGNORED
-    return cross_entropy(model.lm_head(hidden[said]), wanted[said])
+    return cross_entropy(model.lm_head(hidden[said]), wanted[said], reduction="sum")

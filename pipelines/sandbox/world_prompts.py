@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from pipelines.errors import BadInput
-from pipelines.sandbox.grammar import Kind, Situation, draw_reply, draw_situation
+from pipelines.sandbox.grammar import MESSAGES, Kind, Situation, draw_reply, draw_situation
 
 Split = Literal["train", "held-out"]
 HELD_OUT_SHARE = 0.2
@@ -81,7 +81,32 @@ def draw_demonstrations(
             yield Demonstration(situation, draw_reply(situation, rng, skill))
 
 
+def parse_kinds(names: Iterable[str]) -> tuple[Kind, ...]:
+    """Kinds of messages by name.
+
+    Raises:
+        BadInput: There is no such kind.
+    """
+    found: list[Kind] = []
+    for name in names:
+        kind = next((kind for kind in MESSAGES if kind == name), None)
+        if kind is None:
+            raise BadInput(f'"{name}" is no kind of message; choose among {", ".join(MESSAGES)}')
+        found.append(kind)
+    return tuple(found)
+
+
 def prompt_row(situation: Situation) -> dict[str, JsonValue]:
     """A line of a prompts file."""
     digest = hashlib.sha256(situation.text.encode()).hexdigest()[:12]
     return {"id": f"{situation.kind}-{digest}", "prompt": situation.text, "subset": situation.kind}
+
+
+def demonstration_row(demonstration: Demonstration) -> dict[str, JsonValue]:
+    """A line of a file for supervised fine-tuning."""
+    return {
+        "messages": [
+            {"role": "user", "content": demonstration.situation.text},
+            {"role": "assistant", "content": demonstration.reply},
+        ]
+    }

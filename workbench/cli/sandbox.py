@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli import sandbox_world
+
 app = typer.Typer(
     help="The sandbox: a help desk whose models are simulated and whose truth is known.",
     no_args_is_help=True,
@@ -15,6 +17,9 @@ app = typer.Typer(
 @app.callback()
 def sandbox() -> None:
     """The group stays a group, however few commands it has."""
+
+
+sandbox_world.register(app)
 
 
 @app.command("serve")
