@@ -1,44 +1,20 @@
 """The browser's pages: who is here, and which pages they may open. Streamlit runs this file."""
 
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
 
 from pipelines.errors import WorkbenchError
 from workbench.app.access import Viewer, project_dir, remember_name, viewer_here
+from workbench.app.listing import REVIEW, VIEWS, View, listed, path_of
+from workbench.app.warming import warm_up
 from workbench.project import Project
 
 # A file of ours: Streamlit fetches the picture of an icon's name from another site.
 ICON = Path(__file__).with_name("icon.svg")
-
-
-@dataclass(frozen=True)
-class View:
-    """One page: a module of `workbench.app.views` that has `render(project)`.
-
-    The review page is about one person: its `render` takes the viewer too.
-    """
-
-    module: str
-    title: str
-    icon: str
-
-
-REVIEW = View("review", "Review", ":material/rule:")
-VIEWS = (
-    REVIEW,
-    View("agreement", "Agreement", ":material/handshake:"),
-    View("disagreements", "Disagreements", ":material/compare_arrows:"),
-    View("adjudication", "Adjudication", ":material/gavel:"),
-    View("rounds", "Rounds", ":material/casino:"),
-    View("export", "Export", ":material/download:"),
-    View("project", "Project", ":material/folder:"),
-)
 
 
 @st.cache_resource(show_spinner=False)
@@ -47,19 +23,9 @@ def opened(folder: Path) -> Project:
     return Project.open(folder)
 
 
-def listed(viewer: Viewer) -> list[View]:
-    """The pages that this person may open; a page that is not installed is simply not there."""
-    return [
-        view
-        for view in VIEWS
-        if (viewer.role == "owner" or view is REVIEW)
-        and find_spec(f"workbench.app.views.{view.module}") is not None
-    ]
-
-
 def show(view: View, project: Project, viewer: Viewer) -> None:
     """Draw one page. Its module is loaded only now: the review page needs no chart library."""
-    module = import_module(f"workbench.app.views.{view.module}")
+    module = import_module(path_of(view))
     if view is REVIEW:
         module.render(project, viewer)
     else:
@@ -77,6 +43,8 @@ def main() -> None:
         st.navigation(welcome, position="hidden").run()
         return
     remember_name()
+    if viewer.role == "owner":
+        warm_up(project)
     pages = [
         st.Page(
             partial(_guarded, view, project, viewer),
@@ -85,7 +53,7 @@ def main() -> None:
             url_path=view.module,
             default=view is REVIEW,
         )
-        for view in listed(viewer)
+        for view in listed(viewer.role)
     ]
     st.navigation(pages, position="top").run()
 

@@ -16,11 +16,12 @@ from pipelines.agreement.kappa import crosstab
 from pipelines.agreement.position import PositionBias, labels_by_order, position_bias
 from pipelines.agreement.sequence import decisive_interval, ppr_interval
 from pipelines.preferences.combine import Combined, combine_judge
+from workbench.app.stamps import Stamp, round_stamp, store_stamp
 from workbench.audit.certificate_file import Ceiling, PersonEntry, SliceEntry
 from workbench.audit.evidence import by_annotator, ceiling, slice_entries
 from workbench.audit.progress import Progress, progress
 from workbench.audit.reading import RoundReading, StratumReading, read_in
-from workbench.audit.reviewed import activity_stamp, label_codes, reviewed_items
+from workbench.audit.reviewed import label_codes, reviewed_items
 from workbench.audit.rounds import find_round, list_rounds
 from workbench.db.session import reading, writing
 from workbench.project import Project
@@ -51,16 +52,48 @@ def round_names(project: Project) -> list[str]:
         return [found.name for found in list_rounds(session)][::-1]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How a round stands: its gates and its progress, without what is behind them."""
+
+    reading: RoundReading
+    progress: Progress
+
+
+def standing(project: Project, round_name: str) -> Standing:
+    """How a round stands; read again only when somebody did something in it."""
+    return _stand(project, round_name, _stamp(project, round_name))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _stand(_project: Project, round_name: str, stamp: Stamp) -> Standing:
+    with writing(_project.engine) as session:
+        session.expire_on_commit = False
+        read = read_in(session, find_round(session, round_name))
+        return Standing(read, progress(session, read.round.id))
+
+
 def find(project: Project, round_name: str) -> Findings:
-    """The findings of a round; computed again only when somebody voted, undid or decided."""
+    """The findings of a round; computed again only when somebody did something in it."""
+    stamp = _stamp(project, round_name)
+    with st.spinner("Reading the labels..."):
+        return _find(project, round_name, stamp)
+
+
+def warm(project: Project) -> None:
+    """Compute the newest round's findings before anybody asks, outside a page."""
+    names = round_names(project)
+    if names:
+        _find(project, names[0], _stamp(project, names[0]))
+
+
+def _stamp(project: Project, round_name: str) -> Stamp:
     with reading(project.engine) as session:
-        found = find_round(session, round_name)
-        stamp = (str(project.dir), found.id, found.closed_at, *activity_stamp(session, found.id))
-    return _find(project, round_name, stamp)
+        return str(project.dir), *round_stamp(session, find_round(session, round_name))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading the labels...")
-def _find(_project: Project, round_name: str, stamp: tuple[object, ...]) -> Findings:
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _find(_project: Project, round_name: str, stamp: Stamp) -> Findings:
     with writing(_project.engine) as session:
         session.expire_on_commit = False
         read = read_in(session, find_round(session, round_name))
@@ -147,14 +180,11 @@ class JudgeOnAll:
 
 def all_judges(project: Project) -> tuple[JudgeOnAll, ...]:
     """Every judge's labels and position bias; computed again only when there are new verdicts."""
-    manifest = project.store.manifest()
-    files = tuple(one.sha256 for one in manifest.judged)
-    doubt = tuple((spec.name, spec.doubt) for spec in project.config.judges)
-    return _all_judges(project, (str(project.dir), len(manifest.imports), files, doubt))
+    return _all_judges(project, store_stamp(project))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the judges' verdicts...")
-def _all_judges(_project: Project, stamp: tuple[object, ...]) -> tuple[JudgeOnAll, ...]:
+def _all_judges(_project: Project, stamp: Stamp) -> tuple[JudgeOnAll, ...]:
     annotations = _project.annotations()
     found = []
     for code, name in enumerate(annotations.judges):

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from workbench.app.access import LINK_COOKIE, NAME_COOKIE, PROJECT_VARIABLE, TEAM_VARIABLE
 from workbench.app.desks import Desks
 from workbench.app.fence import Fence
+from workbench.app.front import FrontPage
 from workbench.audit.queue import SyncRequest, TokenRefused
 from workbench.project import Project
 
@@ -123,7 +124,8 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
                 any_host=team and public_host is None,
                 public_host=public_host,
                 hidden_path=str(SCRIPT.resolve()),
-            )
+            ),
+            Middleware(FrontPage),
         ],
         lifespan=lifespan,
         on_script_error=_tell_script_error,

@@ -1,11 +1,23 @@
 """Each research page is run by Streamlit itself, on the demo project with a round half labelled."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
+from workbench.app.counting import count, count_everything
+from workbench.app.findings import find, standing
+from workbench.app.stamps import all_rounds_stamp
+from workbench.audit.extend import extend_round
+from workbench.db.models import Item, Skip, Slot, Vote
+from workbench.db.session import writing
 from workbench.demo import make_demo
+from workbench.export.options import ExportOptions, policy_of
+from workbench.export.run import run_export
 from workbench.project import Project
 
 PAGES = ("agreement", "disagreements", "adjudication", "rounds", "export", "project")
@@ -92,17 +104,19 @@ def test_an_adjudicator_sees_no_vote_before_deciding_and_both_after(demo: Path) 
 
 def test_a_page_of_the_export_shows_what_each_policy_does(demo: Path) -> None:
     test = page("export", demo).run()
-    kept = test.subheader[0].value
+    kept = test.header[0].value
     test.checkbox[0].check().run()
     assert not test.exception
-    assert test.subheader[0].value != kept
+    assert test.header[0].value != kept
     test.button[0].click().run()
     assert not test.exception
     assert len(test.dataframe) >= 3
 
 
 def test_the_plan_of_a_round_is_shown_before_it_is_drawn(demo: Path) -> None:
-    test = page("rounds", demo).run()
+    test = page("rounds", demo)
+    test.session_state["draw"] = True
+    test.run()
     test.checkbox[0].check().run()
     assert not test.exception
     expected = test.dataframe[-1].value
@@ -133,5 +147,74 @@ def test_a_round_is_drawn_extended_and_closed_without_the_command_line(tmp_path:
     assert "round-1 was extended" in words(test)
     press("Close the round")
     assert "round-1 is closed" in words(test)
+    test.session_state["draw"] = True
+    test.run()
     press("Draw round-2")
     assert "round-2 is drawn and open" in words(test)
+
+
+def take_back_a_vote(project: Project) -> str:
+    """Undo the first vote that counts; its pair."""
+    with writing(project.engine) as session:
+        vote = session.scalars(
+            select(Vote).where(Vote.counts, Vote.undone_at.is_(None)).order_by(Vote.created_at)
+        ).first()
+        assert vote is not None
+        vote.undone_at = time.time()
+        vote.counts = False
+        return session.get_one(Item, vote.item_id).pair_id
+
+
+def test_pages_follow_the_votes_and_the_draws(tmp_path: Path) -> None:
+    make_demo(tmp_path / "demo")
+    project = Project.open(tmp_path / "demo")
+    options = ExportOptions(*policy_of("trl", project.config.curate, human_only=True))
+    before = standing(project, "round-1"), find(project, "round-1"), count(project, options)
+    assert find(project, "round-1") is before[1]  # nothing happened: nothing is read again
+    pair_id = take_back_a_vote(project)
+    assert standing(project, "round-1").progress.answered == before[0].progress.answered - 1
+    items = find(project, "round-1").items.set_index("pair_id")
+    human = before[1].items.set_index("pair_id").loc[pair_id, "human"]
+    assert human is not None
+    assert pair_id not in items.index or pd.isna(items.loc[pair_id, "human"])
+    assert count(project, options).n_votes == before[2].n_votes - 1
+    drawn = standing(project, "round-1").reading.main.labels.n_drawn
+    extend_round(project, "round-1", n_more=5)
+    assert standing(project, "round-1").reading.main.labels.n_drawn == drawn + 5
+
+
+def test_a_skip_changes_the_stamp_of_the_rounds(tmp_path: Path) -> None:
+    make_demo(tmp_path / "demo")
+    project = Project.open(tmp_path / "demo")
+    before = all_rounds_stamp(project)
+    assert all_rounds_stamp(project) == before
+    with writing(project.engine) as session:
+        slot = session.scalars(
+            select(Slot).where(~select(Vote.id).where(Vote.slot_id == Slot.id).exists())
+        ).first()
+        voter = session.scalars(select(Vote.annotator_id)).first()
+        assert slot is not None
+        assert voter is not None
+        session.add(
+            Skip(
+                id="s1",
+                round_id=slot.round_id,
+                item_id=slot.item_id,
+                slot_id=slot.id,
+                annotator_id=voter,
+                created_at=time.time(),
+            )
+        )
+    assert all_rounds_stamp(project) != before
+
+
+@pytest.mark.parametrize("name", ["trl", "kto", "jsonl", "pairs"])
+def test_the_page_counts_what_the_export_writes(name: str, demo: Path, tmp_path: Path) -> None:
+    project = Project.open(demo)
+    options = ExportOptions(*policy_of(name, project.config.curate))
+    told = count_everything(project, options) if name == "pairs" else count(project, options)
+    done = run_export(project, replace(options, out=tmp_path / "out.jsonl"))
+    assert told.counts.n_kept == done.counts.n_kept
+    assert told.counts.kept_by_source == done.counts.kept_by_source
+    assert told.label == done.label
+    assert told.n_votes == done.n_votes

@@ -59,7 +59,7 @@ def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> Non
     left: Label = left_response(seed, item_id, viewer.annotator_id)
     right: Label = "B" if left == "A" else "A"
     show_pair(prompt, ("Left", texts[left]), ("Right", texts[right]))
-    comment = st.text_input("Why (optional)", key=f"why-{item_id}")
+    st.text_input("Why (optional)", key=_why_key(item_id))
     choices: tuple[tuple[str, Label], ...] = (
         ("Left is better", left),
         ("Tie", "tie"),
@@ -72,11 +72,17 @@ def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> Non
             key=f"decide-{item_id}-{title}",
             width="stretch",
             on_click=_decide,
-            args=(project, viewer.annotator_id, item_id, choice, comment),
+            args=(project, viewer.annotator_id, item_id, choice),
         )
 
 
-def _decide(project: Project, annotator_id: int, item_id: int, label: Label, why: str) -> None:
+def _why_key(item_id: int) -> str:
+    return f"why-{item_id}"
+
+
+def _decide(project: Project, annotator_id: int, item_id: int, label: Label) -> None:
+    # Read now, not when the button was drawn: it may have been typed just before the click.
+    why = str(st.session_state.get(_why_key(item_id), ""))
     try:
         with writing(project.engine) as session:
             decide(session, item_id, annotator_id, label, why)

@@ -10,13 +10,17 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pipelines.errors import BadInput
-from workbench.app.findings import round_names
-from workbench.app.words import download
+from pipelines.preferences.combine import RULES
+from pipelines.preferences.curate import Counts
+from workbench.app.counting import Counted, count, count_disagreements, count_everything
+from workbench.app.findings import all_judges, round_names
+from workbench.app.words import download, plain
 from workbench.export.formats import FORMAT_NAMES, FORMATS
 from workbench.export.options import ExportOptions, policy_of
-from workbench.export.run import Export, run_export
+from workbench.export.run import run_export
 from workbench.project import Project
 
 _DISAGREEMENT = {
@@ -25,6 +29,7 @@ _DISAGREEMENT = {
     "soft": "keep both in a soft label",
 }
 _TIES = {"drop": "leave ties out", "keep": "keep them as ties", "half": "soft label one half"}
+_SOURCES = {"ai": "by the AI", "human": "by people", "adjudicated": "by adjudication"}
 _PREVIEW_ROWS = 5
 
 
@@ -32,36 +37,50 @@ def render(project: Project) -> None:
     """Draw the page."""
     st.title("Export curated data")
     if not project.store.manifest().parts:
-        st.info("Nothing was imported yet: `workbench import FILE`.")
+        st.info(
+            "Nothing was imported yet: `workbench import FILE`. Then this page counts what each "
+            "policy keeps, and hands out the file that a trainer reads."
+        )
         return
     try:
         options = _choose(project)
-        counted = run_export(project, replace(options, dry_run=True))
+        everything = options.fmt.shape == "pairs"
+        counted = count_everything(project, options) if everything else count(project, options)
+        _show_counts(counted, options)
+        if not everything:
+            _show_policies(count_disagreements(project, options, list(_DISAGREEMENT)))
     except BadInput as refusal:
-        st.error(f"{refusal}")
+        st.error(str(refusal))
         return
-    _show_counts(counted)
-    if options.fmt.shape != "pairs":
-        _show_policies(project, options)
+    st.header("The file")
+    if not counted.counts.n_kept:
+        st.warning("These policies leave no pair to export. Choose others above.")
+        return
     if st.button(f"Prepare the {options.fmt.name} file", type="primary"):
         _prepare(project, options)
     ready = st.session_state.get("export_ready")
     if ready and ready[0] == options:
         _show_ready(*ready[1:])
+    else:
+        st.caption(
+            "Writes the data, a data card and the audit's numbers into one zip archive, and shows "
+            "its first rows. Nothing is changed in the project."
+        )
 
 
 def _choose(project: Project) -> ExportOptions:
     left, right = st.columns(2)
-    name = left.selectbox(
-        "Format", FORMAT_NAMES, format_func=lambda name: f"{name}: {FORMATS[name].about}"
-    )
+    name = left.selectbox("Format", FORMAT_NAMES, help="What each format holds stands below it.")
     fmt = FORMATS[name]
+    left.caption(f"{fmt.about[0].upper()}{fmt.about[1:]}.")
     rounds = round_names(project)
     chosen = right.selectbox("Human labels from", ["all rounds", *rounds])
+    round_name = None if chosen == "all rounds" else chosen
+    label = _choose_label(project, right)
     if fmt.shape == "pairs":
         st.caption("A pairs file holds every pair with all its labels, so no policy applies.")
         plain_fmt, policy = policy_of(name, project.config.curate)
-        return ExportOptions(plain_fmt, policy, round=None if chosen == "all rounds" else chosen)
+        return ExportOptions(plain_fmt, policy, round=round_name, label=label)
     defaults = project.config.curate
     disagreement = left.radio(
         "Where people and the AI disagree",
@@ -75,20 +94,54 @@ def _choose(project: Project) -> ExportOptions:
     test_share = left.slider(
         "Hold out for a test split (by prompt)", 0.0, 0.5, 0.0, 0.05, format="percent"
     )
+    least = left.slider(
+        "Least confidence of an AI label",
+        0.5,
+        1.0,
+        0.5,
+        0.01,
+        format="percent",
+        help="An AI label of lower probability is left out. At 50% none is.",
+    )
     human_only = right.checkbox("Only pairs that a person labelled")
+    pseudonyms = right.checkbox("Numbers in place of people's names")
     _, policy = policy_of(
-        name, defaults, disagreement=disagreement, ties=ties, human_only=human_only
+        name,
+        defaults,
+        disagreement=disagreement,
+        ties=ties,
+        human_only=human_only,
+        min_confidence=least if least > 0.5 else None,
     )
     return ExportOptions(
         fmt,
         policy,
-        round=None if chosen == "all rounds" else chosen,
+        round=round_name,
+        label=label,
         test_share=test_share,
+        pseudonyms=pseudonyms,
     )
 
 
-def _show_counts(done: Export) -> None:
-    st.subheader(f"{done.counts.n_kept:,} of {done.counts.n_pairs:,} pairs")
+def _choose_label(project: Project, place: DeltaGenerator) -> str | None:
+    """Whose AI label leaves, where there is a choice; None leaves it to the rounds."""
+    judges = [judge.name for judge in all_judges(project)]
+    if len(judges) < 2:
+        return None
+    audited = "the label that was audited"
+    possible = [audited, *judges, *RULES] if round_names(project) else [*judges, *RULES]
+    chosen = place.selectbox("AI label", possible)
+    return None if chosen == audited else chosen
+
+
+def _show_counts(done: Counted, options: ExportOptions) -> None:
+    counts = done.counts
+    st.header(f"{counts.n_kept:,} of {counts.n_pairs:,} pairs")
+    sources = ", ".join(f"{n:,} {_SOURCES.get(name, name)}" for name, n in _told(counts))
+    st.markdown(
+        f"Their labels: {sources or 'none'}. AI label: {plain(done.label or 'none')}. "
+        f"n = {done.n_votes:,} labels of people in {plain(options.round or 'all rounds')}."
+    )
     table = pd.DataFrame(
         [
             {
@@ -97,33 +150,40 @@ def _show_counts(done: Export) -> None:
                 "in": step.n_in,
                 "out": step.n_out,
                 "left out": step.n_in - step.n_out,
-                "why": ", ".join(f"{n} {why}" for why, n in step.dropped.items()),
+                "why": ", ".join(f"{n:,} {why}" for why, n in step.dropped.items()),
             }
-            for step in done.counts.steps
+            for step in counts.steps
         ]
     )
     if not table.empty:
         st.dataframe(table, hide_index=True, width="stretch")
-        download(table, "export-counts.csv", "csv-counts")
-    sources = ", ".join(f"{n:,} {name}" for name, n in done.counts.kept_by_source.items())
-    st.caption(f"Labels by source: {sources}. AI label: {done.label or 'none'}.")
-
-
-def _show_policies(project: Project, options: ExportOptions) -> None:
-    rows = []
-    for disagreement, meaning in _DISAGREEMENT.items():
-        policy = replace(options.policy, disagreement=disagreement)
-        try:
-            counts = run_export(project, replace(options, policy=policy, dry_run=True)).counts
-        except BadInput:
-            rows.append({"where people and the AI disagree": meaning, "pairs": 0})
-            continue
-        rows.append(
-            {"where people and the AI disagree": meaning, "pairs": counts.n_kept}
-            | {f"label {name}": n for name, n in counts.kept_by_label.items()}
+        st.caption(
+            "Each row is one policy, in the order in which they apply: how many pairs came to it, "
+            "how many went on, and why the others did not."
         )
-    with st.expander("What each policy does to the counts"):
-        st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+        download(table, "export-counts.csv", "csv-counts")
+
+
+def _told(counts: Counts) -> list[tuple[str, int]]:
+    return [(name, n) for name, n in counts.kept_by_source.items() if n]
+
+
+def _show_policies(found: dict[str, Counts]) -> None:
+    st.header("What each policy does to the counts")
+    table = pd.DataFrame(
+        [
+            {
+                "where people and the AI disagree": _DISAGREEMENT[name],
+                "pairs": counts.n_kept,
+            }
+            | {f"label {label}": n for label, n in counts.kept_by_label.items()}
+            for name, counts in found.items()
+        ]
+    )
+    st.dataframe(table, hide_index=True, width="stretch")
+    n_pairs = next(iter(found.values())).n_pairs
+    st.caption(f"n = {n_pairs:,} pairs under each; all other settings as chosen above.")
+    download(table, "export-policies.csv", "csv-policies")
 
 
 def _prepare(project: Project, options: ExportOptions) -> None:
@@ -177,3 +237,4 @@ def _show_ready(content: bytes, preview: pd.DataFrame, file_name: str) -> None:
     )
     st.caption(f"The data, the data card and the audit's numbers. First {len(preview)} rows:")
     st.dataframe(preview, hide_index=True, width="stretch")
+    download(preview, "export-preview.csv", "csv-preview")

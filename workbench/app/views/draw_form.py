@@ -1,0 +1,146 @@
+"""The form that draws a round: settings, what the round will be, what to expect of it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import cast
+
+import pandas as pd
+import streamlit as st
+
+from pipelines.agreement.decision import Gate
+from pipelines.agreement.plan import Plan
+from pipelines.agreement.plan import plan as make_plan
+from pipelines.errors import BadInput
+from pipelines.preferences.combine import RULES
+from workbench.app.findings import all_judges
+from workbench.app.plan_chart import plan_figure
+from workbench.app.stamps import Stamp, draws_stamp, store_stamp
+from workbench.app.words import download
+from workbench.audit.design import Mode, RoundDesign, Ties
+from workbench.audit.draw import draw_round, plan_round
+from workbench.audit.options import DrawOptions, Overrides, draw_options
+from workbench.audit.reading import gate_of
+from workbench.project import Project
+
+ASSUMED_TIES = 0.10  # share of pairs that people call a tie, where nothing is known yet
+SAID = "round_said"  # what was done last, told at the head of the page
+
+
+@st.fragment
+def show_draw(project: Project) -> None:
+    """The form; drawn again alone, so that a slider does not read every round again."""
+    audit = project.config.audit
+    labels = [judge.name for judge in all_judges(project)]
+    if not labels:
+        st.info("These pairs carry no AI verdict, so there is nothing to audit.")
+        return
+    labels += list(RULES) if len(labels) > 1 else []
+    left, right = st.columns(2)
+    label = left.selectbox(
+        "Whose labels are audited",
+        labels,
+        index=labels.index(audit.label) if audit.label in labels else 0,
+    )
+    share = right.slider("Share of the pairs", 0.01, 1.0, audit.share, 0.01, format="percent")
+    trust = left.slider("TRUST above", 0.50, 0.99, audit.trust_above, 0.01, format="percent")
+    warn = right.slider("WARN below", 0.50, 0.99, audit.warn_below, 0.01, format="percent")
+    ties = left.radio(
+        "Human ties",
+        ["decisive", "strict"],
+        index=["decisive", "strict"].index(audit.ties),
+        format_func={
+            "decisive": "count pairs on which people decide",
+            "strict": "A, B and tie must be equal",
+        }.__getitem__,
+    )
+    mode = right.radio(
+        "Draw",
+        ["uniform", "active"],
+        index=["uniform", "active"].index(audit.mode),
+        format_func={
+            "uniform": "every pair equally likely",
+            "active": "unsure pairs more often (needs a judge with probabilities)",
+        }.__getitem__,
+    )
+    overlap = left.slider("Labelled by two people", 0.0, 1.0, audit.overlap, 0.05, format="percent")
+    seed = right.number_input("Seed", 0, 2**31 - 1, audit.seed)
+    try:
+        options = draw_options(
+            project,
+            Overrides(
+                label=label,
+                share=share,
+                seed=int(seed),
+                overlap=overlap,
+                mode=cast("Mode", mode),
+                ties=cast("Ties", ties),
+                trust_above=trust,
+                warn_below=warn,
+            ),
+        )
+        design = _design(
+            project, options, (store_stamp(project), draws_stamp(project), repr(options))
+        )
+    except BadInput as refusal:
+        st.error(str(refusal))
+        return
+    for part in design.strata:
+        hours = part.n_asked * (1 + overlap) * audit.seconds_per_pair / 3600
+        st.markdown(
+            f"**{part.name}**: {part.n_asked:,} of {part.n_population:,} pairs, about "
+            f"{hours:.1f} hours at {audit.seconds_per_pair:.0f} seconds a pair."
+        )
+    with st.expander("What to expect of this round, before anybody works"):
+        if st.checkbox("Compute it (a few seconds)"):
+            _show_plan(gate_of(design.strata[0]), design, audit.seconds_per_pair)
+    if st.button(f"Draw {design.name}", type="primary"):
+        act(lambda: draw_round(project, options), f"{design.name} is drawn and open.")
+
+
+@st.cache_data(max_entries=16, show_spinner="Counting the pairs to draw from...")
+def _design(_project: Project, _options: DrawOptions, stamp: Stamp) -> RoundDesign:
+    """The design alone: the population behind it would stay in memory with every setting."""
+    return plan_round(_project, _options).design
+
+
+def _show_plan(gate: Gate, design: RoundDesign, seconds_per_pair: float) -> None:
+    part = design.strata[0]
+    if not 0 < part.n_asked <= part.n_population:
+        st.info("Nothing would be drawn.")
+        return
+    found = _plan(gate, part.n_population, part.n_asked, design.mode, seconds_per_pair)
+    st.plotly_chart(plan_figure(found), key="plan", width="stretch")
+    table = pd.DataFrame([asdict(row) for row in found.rows])
+    st.dataframe(table, hide_index=True, width="stretch")
+    if found.warning:
+        st.warning(found.warning)
+    st.caption(
+        f"For each agreement that people might turn out to have (theta): how the round ends, and "
+        f"the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
+        f"{part.n_population:,}. Figures: {found.method}."
+    )
+    download(table, "plan.csv", "csv-plan")
+
+
+@st.cache_data(max_entries=32, show_spinner="Computing the plan...")
+def _plan(gate: Gate, n_population: int, n_drawn: int, mode: Mode, seconds_per_pair: float) -> Plan:
+    ties = ASSUMED_TIES if gate.ties == "decisive" else 0.0
+    return make_plan(
+        gate,
+        n_population,
+        n_drawn=n_drawn,
+        mode=mode,
+        tie_share=ties,
+        seconds_per_pair=seconds_per_pair,
+    )
+
+
+def act(action: Callable[[], object], said: str) -> None:
+    """Do it, and show the page anew with what was done or why it was refused."""
+    try:
+        action()
+    except BadInput as refusal:
+        st.error(str(refusal))
+        return
+    st.session_state[SAID] = said
+    st.rerun()
