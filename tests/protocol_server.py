@@ -41,6 +41,7 @@ class Behaviour:
     instant: bool = False  # one prepared answer for everything, nothing counted: for benchmarks
     answers: list[str] = field(default_factory=lambda: ["A", "B"])
     text: str = ""  # of a text answer, with {winner}, {confidence}, {digest}; "": a verdict
+    seeded: bool = False  # the same question under another seed is another question
     logprobs: bool = True  # False: ignored without a word
     max_top_logprobs: int = 20
     max_tokens_key: str = ""  # the only one it takes; "": either
@@ -256,9 +257,10 @@ class Exchange(asyncio.Protocol):
             self.answer(http(behaviour.throttle_status, "application/json", busy, wait))
             return
         question = json.loads(body)
-        digest = hashlib.sha256(
-            json.dumps([question["messages"], bool(question.get("logprobs"))]).encode()
-        ).digest()
+        told = [question["messages"], bool(question.get("logprobs"))]
+        if behaviour.seeded:
+            told.append(question.get("seed"))
+        digest = hashlib.sha256(json.dumps(told).encode()).digest()
         n_before = counters.asked.get(digest, 0)
         counters.asked[digest] = n_before + 1
         if behaviour.delay_s:

@@ -47,7 +47,7 @@ def put_pairs(
         BadInput: The store cannot be written.
     """
     known = set(store.pair_ids())
-    counts = _Counts()
+    counts = PairCounts()
     path = project_dir / "runs" / "generate" / "pairs.partial.jsonl"
     try:
         with path.open("w", encoding="utf-8") as file:
@@ -73,7 +73,9 @@ def put_pairs(
 
 
 @dataclass
-class _Counts:
+class PairCounts:
+    """What is counted while pairs are made; see `PairsMade`."""
+
     n_prompts: int = 0
     n_pairs: int = 0
     n_new: int = 0
@@ -86,7 +88,7 @@ def pairs_of(
     known: set[str],
     per_prompt: int,
     seed: int,
-    counts: _Counts,
+    counts: PairCounts,
 ) -> Iterator[PreferencePair]:
     """The pairs of each prompt over all models, each once, those that are known first.
 
