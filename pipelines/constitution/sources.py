@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipelines.constitution.trajectory import Response
 from pipelines.errors import BadInput
+from pipelines.generate.reading import read_candidates
 from pipelines.store import PairStore
 
 CANDIDATES, PAIRS = "candidates", "pairs"
@@ -133,4 +134,16 @@ def _response(where: str, row: dict[str, Any]) -> Response:
 
 
 def _of_candidates(project_dir: Path) -> Iterator[Response]:
-    yield from ()
+    """Every candidate that says something; failed ones have nothing to revise."""
+    for one in read_candidates(project_dir):
+        if one.response is not None and one.response.strip() and one.failure is None:
+            yield Response(
+                id=f"{one.prompt_id}:{one.model}:{one.index}",
+                prompt=one.prompt,
+                text=one.response,
+                model=one.model,
+                prompt_id=one.prompt_id,
+                source=one.source,
+                subset=one.subset,
+                meta=one.meta,
+            )
