@@ -24,6 +24,12 @@ _REMEMBER = """export default function ({ data }) {
 }"""
 
 
+# The name is all there is to do here: the first key pressed should already be part of it.
+_FOCUS = """export default function () {
+  document.querySelector('[data-testid="stForm"] input')?.focus();
+}"""
+
+
 @dataclass(frozen=True)
 class Viewer:
     """The person at a page. An annotator sees the review page only."""
@@ -75,7 +81,7 @@ def _cookie(name: str) -> str:
 
 def _ask(project: Project, refusal: str | None) -> None:
     """The form that asks for a name, once per browser."""
-    st.title(project.name)
+    st.title(project.name, anchor=False)
     st.write(
         "Who are you? Your name keeps your answers apart from other people's. "
         "It is asked once in this browser and stays on this computer."
@@ -90,6 +96,7 @@ def _ask(project: Project, refusal: str | None) -> None:
             refusal = str(error)
         else:
             st.rerun()
+    st.components.v2.component("workbench_focus", js=_FOCUS)(key="focus")
     if refusal:
         st.error(refusal)
 

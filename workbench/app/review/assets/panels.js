@@ -86,7 +86,7 @@ export class Panels {
 
   help() {
     const rows = [
-      ...CHOICES.map(({ key, text }) => [key, text]),
+      ...CHOICES.map(({ key, text, says }) => [key, says ?? text]),
       ...TOOLS.map(({ key, says }) => [key, says]),
       ["P", "Fold the prompt away, or open it"],
       ...PANELS.map(({ key, says }) => [key, says]),

@@ -199,8 +199,8 @@ export class Session {
     const shown = this.current;
     this.queue = this.queue.filter((item) => !ids.has(item.id));
     if (shown && this.current !== shown) {
-      this.view?.tell(why);
       this.fresh(null);
+      this.view?.tell(why); // last: a new pair takes older words away
     }
   }
 

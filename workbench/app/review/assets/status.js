@@ -39,7 +39,7 @@ export class Status {
     this.find(".rv-track i").style.inlineSize = `${100 * share}%`;
     const last = session.history.at(-1);
     const what = !last ? "" : last.kind === "skip" ? "skip" : shortName(last.label).toLowerCase();
-    write(this.find('[data-act="undo"] .rv-last'), what && ` ${what}`);
+    write(this.find('[data-act="undo"] .rv-last'), what && ` (${what})`);
     write(this.find('[data-act="note"] .rv-last'), session.notes.comment ? " ✓" : "");
     const before = session.before?.kind === "vote" ? session.before.label : null;
     for (const button of this.root.querySelectorAll(".rv-choice")) {

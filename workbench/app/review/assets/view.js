@@ -82,6 +82,7 @@ export class View {
     this.shown = item;
     this.shownAt = Infinity;
     this.expanded = false;
+    this.find(".rv-toast").hidden = true; // it spoke of the pair before
     this.root.dataset.item = item?.id ?? "";
     if (item) {
       const nodes = take(item);

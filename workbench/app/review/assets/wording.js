@@ -4,7 +4,7 @@ export const CHOICES = [
   { label: "left", key: "1", arrow: "ArrowLeft", text: "Left is better", short: "Left" },
   { label: "tie", key: "2", arrow: "", text: "Tie", short: "Tie" },
   { label: "right", key: "3", arrow: "ArrowRight", text: "Right is better", short: "Right" },
-  { label: "both_bad", key: "4", arrow: "", text: "Both bad", short: "Both bad" },
+  { label: "both_bad", key: "4", arrow: "", text: "Both bad", short: "Both bad", says: "Both bad: counts as a tie, and is remembered" },
 ];
 
 export const shortName = (label) => CHOICES.find((choice) => choice.label === label)?.short ?? label;
