@@ -122,14 +122,13 @@ def _first_rate(
         # No spread to go by: as many flips as their own interval allows, all one way.
         critical = float(stats.norm.ppf(0.5 + confidence / 2.0))
         _, unseen = wilson_bounds(0.0, clusters.n_clusters, critical)
-        low, high = mean - unseen / 2.0, mean + unseen / 2.0
-    else:
-        forward = clopper_pearson(n_forward, n_flipped, confidence)
-        reach = float(np.abs(lean).mean()) / 4.0  # from 1/2, were all flips one way
-        low, high = (
-            0.5 + reach * (2.0 * forward.low - 1.0),
-            0.5 + reach * (2.0 * forward.high - 1.0),
-        )
+        return Estimate(mean, mean - unseen / 2.0, mean + unseen / 2.0, delta.method, len(lean))
+    forward = clopper_pearson(n_forward, n_flipped, confidence)
+    reach = float(np.abs(lean).mean()) / 4.0  # from 1/2, were all flips one way
+    low, high = (
+        0.5 + reach * (2.0 * forward.low - 1.0),
+        0.5 + reach * (2.0 * forward.high - 1.0),
+    )
     return Estimate(mean, min(delta.low, low), max(delta.high, high), delta.method, len(lean))
 
 

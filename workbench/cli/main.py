@@ -27,6 +27,7 @@ from workbench.cli import (
     report,
     revise,
     sandbox,
+    selftest,
     serve,
     train,
 )
@@ -58,6 +59,7 @@ app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("train")(train.train)
+app.command("selftest")(selftest.selftest)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
 app.add_typer(sandbox.app, name="sandbox")
