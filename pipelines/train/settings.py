@@ -96,6 +96,48 @@ class OrpoSettings(MethodSettings):
     beta: Positive = 0.1
 
 
+class OnlineSettings(MethodSettings):
+    """What PPO, A2C, RLOO and GRPO share: samples, and what they are rewarded for.
+
+    The reward is sigma(reward model) + shaping x R_const. A function of the user's own is named as
+    "file.py:name" or "package.module:name"; it is given conversations and responses and returns
+    numbers.
+    """
+
+    learning_rate: Positive = 1e-6
+    batch_size: Count = 64
+    steps: Count = 100
+    prompts: str = ""
+    reward_model: str = ""
+    judge: str = ""
+    shaping: NotNegative = 0.0
+    constitution: str = ""
+    temperature: Positive = 1.0
+    max_new_tokens: Count = 256
+    unfinished_penalty: NotNegative = 1.0
+    beta: NotNegative = 0.05
+    watch: str = ""
+    watch_every: Whole = 0
+    watch_prompts: Count = 64
+
+
+class PpoSettings(OnlineSettings):
+    """`[train.ppo]`. `violation_bound` below 1 makes it the constrained variant."""
+
+    passes: Count = 4
+    minibatches: Count = 2
+    clip: Positive = 0.2
+    value_clip: Positive = 0.2
+    value_learning_rate: Positive = 1e-5
+    gamma: Share = 1.0
+    gae_lambda: Share = 0.95
+    entropy_bonus: NotNegative = 0.0
+    target_kl: NotNegative = 0.1
+    violation: str = ""
+    violation_bound: Share = 1.0
+    multiplier_rate: Positive = 0.5
+
+
 class TrainSettings(Settings):
     """`[train]`."""
 
@@ -124,3 +166,4 @@ class TrainSettings(Settings):
     dpo: DpoSettings = DpoSettings()
     kto: KtoSettings = KtoSettings()
     orpo: OrpoSettings = OrpoSettings()
+    ppo: PpoSettings = PpoSettings()

@@ -1,0 +1,287 @@
+"""PPO for language models, in the order of the algorithm: one file, built to be read.
+
+Each step: sample responses (rollout), score them, charge each token for leaving the reference
+(Ziegler et al. 2019), estimate advantages (GAE, Schulman et al. 2016), and take a few clipped steps
+on policy and critic (Schulman et al. 2017). The price of divergence follows its target, and in the
+constrained variant the price of a violation follows its bound (Lagrange; Achiam and Amodei 2019).
+
+Axes: B responses, T tokens of prompt and response less one. Position t holds what concerns token
+t + 1; `on` marks positions whose next token belongs to the response. All else is zero there.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from pipelines.models.sampling import sample_ids
+from pipelines.train.settings import PpoSettings
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What came of each response, shape (B,).
+
+    Attributes:
+        reward: What is to be increased.
+        violation: 1 where a rule was broken, else 0; None where nobody looks.
+        parts: Named parts of the reward, for the curves.
+    """
+
+    reward: Tensor
+    violation: Tensor | None
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Responses of the policy as it was, and what everybody thought of each token."""
+
+    ids: Tensor  # (B, T + 1)
+    attention: Tensor  # (B, T + 1)
+    on: Tensor  # (B, T) bool
+    logps: Tensor  # (B, T) of the policy that sampled
+    reference: Tensor  # (B, T) of the reference
+    values: Tensor  # (B, T) of the critic
+    finished: Tensor  # (B,) bool: ended by itself
+    texts: tuple[str, ...]
+
+
+class ActorCritic(nn.Module):
+    """Policy and critic, each with a trunk of its own: a shared one makes a poor critic."""
+
+    def __init__(self, actor: Any, critic: Any):
+        super().__init__()
+        self.actor, self.critic = actor, critic
+
+    def forward(self, ids: Tensor, attention: Tensor, on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probability and entropy of the policy, and the critic's value, each (B, T)."""
+        logps, entropy = token_logps(self.actor, ids, attention, on)
+        values = self.critic(input_ids=ids, attention_mask=attention, use_cache=False).logits
+        return logps, entropy, values[:, :-1, 0].float() * on
+
+
+def token_logps(model: Any, ids: Tensor, attention: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of each next token and entropy there, (B, T); zero outside `on`."""
+    first = int(on.any(dim=0).int().argmax())  # no response begins before this position
+    kept = ids.shape[1] - first
+    logits = model(
+        input_ids=ids, attention_mask=attention, use_cache=False, logits_to_keep=kept
+    ).logits[:, :-1]
+    logp = logits.float().log_softmax(dim=-1)
+    chosen = logp.gather(-1, ids[:, first + 1 :, None])[..., 0]
+    entropy = -(logp.exp() * logp).sum(dim=-1)
+    late = on[:, first:]
+    return (
+        nn.functional.pad(chosen * late, (first, 0)),
+        nn.functional.pad(entropy * late, (first, 0)),
+    )
+
+
+def roll_out(
+    model: ActorCritic, reference: Callable[..., tuple[Tensor, Tensor]], tokenizer: Any,
+    prompts: Sequence[Sequence[int]], settings: PpoSettings, generator: torch.Generator,
+) -> Rollout:  # fmt: skip
+    """Sample one response to each prompt and look up what all three models think of it."""
+    ends, pad = end_ids(model.actor, tokenizer), tokenizer.pad_token_id
+    responses = sample_ids(
+        model.actor, prompts, generator, pad_id=pad, end_ids=ends,
+        temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
+    )  # fmt: skip
+    device = model.actor.device
+    rows = [torch.tensor([*p, *r]) for p, r in zip(prompts, responses, strict=True)]
+    ids = pad_sequence(rows, batch_first=True, padding_value=pad).to(device)
+    ends_at = torch.tensor([len(row) for row in rows], device=device)[:, None]
+    begins_at = torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
+    place = torch.arange(ids.shape[1], device=device)[None]
+    attention = (place < ends_at).long()
+    on = ((place >= begins_at) & (place < ends_at))[:, 1:]
+    with torch.no_grad():
+        logps, _, values = model(ids, attention, on)
+        ref_logps, _ = reference(ids, attention, on)
+    finished = torch.tensor([bool(r) and r[-1] in ends for r in responses], device=device)
+    texts = tuple(tokenizer.batch_decode(responses, skip_special_tokens=True))
+    return Rollout(ids, attention, on, logps, ref_logps, values, finished, texts)
+
+
+def token_rewards(rollout: Rollout, reward: Tensor, kl_price: float) -> Tensor:
+    """The reward at the last token; at every token the price of divergence, (B, T).
+
+    r_t = -price (log pi(a_t) - log pi_ref(a_t)) + [t is last] R
+    """
+    rewards = -kl_price * (rollout.logps - rollout.reference) * rollout.on
+    last = (rollout.on * torch.arange(1, rollout.on.shape[1] + 1, device=reward.device)).argmax(1)
+    return rewards.scatter_add(1, last[:, None], reward[:, None])
+
+
+def advantages(
+    rewards: Tensor, values: Tensor, on: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """GAE (Schulman et al. 2016, eq. 16), backwards in time; and the critic's targets, (B, T).
+
+    delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lambda A_{t+1};  target = A + V
+    """
+    found = torch.zeros_like(rewards)
+    later_value = later = torch.zeros(len(rewards), device=rewards.device)
+    for t in reversed(range(rewards.shape[1])):
+        here = on[:, t].float()
+        delta = rewards[:, t] + gamma * later_value - values[:, t]
+        later = here * (delta + gamma * lam * later)
+        later_value = here * values[:, t]
+        found[:, t] = later
+    return found, (found + values) * on
+
+
+def policy_loss(logps: Tensor, old: Tensor, advantage: Tensor, on: Tensor, clip: float) -> Tensor:
+    """-E min(rho A, clip(rho, 1 - eps, 1 + eps) A), rho = pi / pi_old (Schulman et al. 2017, eq. 7)
+
+    Mean over tokens; an infinite `clip` is the plain policy gradient of A2C.
+    """
+    ratio = (logps - old).exp()
+    clipped = ratio.clamp(1.0 - clip, 1.0 + clip)
+    return mean_on(torch.maximum(-ratio * advantage, -clipped * advantage), on)
+
+
+def value_loss(values: Tensor, old: Tensor, target: Tensor, on: Tensor, clip: float) -> Tensor:
+    """Half the squared error, the worse of free and clipped to `clip` from the old value."""
+    clipped = old + (values - old).clamp(-clip, clip)
+    return 0.5 * mean_on(torch.maximum((values - target) ** 2, (clipped - target) ** 2), on)
+
+
+def mean_on(x: Tensor, on: Tensor) -> Tensor:
+    """Mean over the tokens of responses."""
+    return (x * on).sum() / on.sum().clamp(min=1)
+
+
+def next_kl_price(price: float, kl_per_token: float, target: float) -> float:
+    """The price of divergence rises above the target and falls below (Ziegler et al. 2019, 2.2)."""
+    if target == 0.0:  # a fixed price
+        return price
+    return price * (1.0 + 0.1 * min(1.0, max(-1.0, kl_per_token / target - 1.0)))
+
+
+def next_multiplier(multiplier: float, violations: float, bound: float, rate: float) -> float:
+    """Dual ascent: the price of a violation rises while there are more than the bound allows."""
+    return max(0.0, multiplier + rate * (violations - bound))
+
+
+@dataclass
+class State:
+    """What a step changes beside the weights; kept with every checkpoint."""
+
+    step: int = 0
+    kl_price: float = 0.0
+    multiplier: float = 0.0
+
+
+def ppo_step(
+    model: Any, optimizer: Any, reference: Callable[..., tuple[Tensor, Tensor]], tokenizer: Any,
+    prompts: Sequence[Sequence[int]], score: Callable[[Sequence[str]], Scores],
+    settings: PpoSettings, state: State, generator: torch.Generator, accelerator: Accelerator,
+    max_grad_norm: float,
+) -> dict[str, float]:  # fmt: skip
+    """One step of the algorithm.
+
+    Args:
+        model: `ActorCritic`, perhaps wrapped by accelerate.
+        optimizer: Of both trunks.
+        reference: `token_logps` of the frozen model.
+        tokenizer: Its pad and end tokens.
+        prompts: Token ids, one response each.
+        score: What the responses are worth.
+        settings: `[train.ppo]`.
+        state: Changed in place.
+        generator: The source of chance of this process.
+        accelerator: Means over processes.
+        max_grad_norm: Gradients are scaled down to it.
+
+    Returns:
+        The figures of this step, for the curves.
+    """
+    plain = accelerator.unwrap_model(model)
+    rollout = roll_out(plain, reference, tokenizer, prompts, settings, generator)
+    scores = score(rollout.texts)
+    reward = scores.reward.to(rollout.logps) - settings.unfinished_penalty * ~rollout.finished
+    constrained = scores.violation is not None and settings.violation_bound < 1.0
+    if constrained and scores.violation is not None:
+        reward = reward - state.multiplier * scores.violation.to(reward)
+    rewards = token_rewards(rollout, reward, state.kl_price)
+    advantage, target = advantages(
+        rewards, rollout.values, rollout.on, settings.gamma, settings.gae_lambda
+    )
+    advantage = whiten(advantage, rollout.on, accelerator)
+
+    figures: dict[str, list[float]] = {}
+    for _ in range(settings.passes):
+        order = torch.randperm(len(rollout.ids), generator=generator, device=generator.device)
+        for rows in order.to(rollout.ids.device).chunk(settings.minibatches):
+            on, old = rollout.on[rows], rollout.logps[rows]
+            logps, entropy, values = model(rollout.ids[rows], rollout.attention[rows], on)
+            loss_p = policy_loss(logps, old, advantage[rows], on, settings.clip)
+            loss_v = value_loss(values, rollout.values[rows], target[rows], on, settings.value_clip)
+            spread = mean_on(entropy, on)
+            optimizer.zero_grad()
+            accelerator.backward(loss_p + loss_v - settings.entropy_bonus * spread)
+            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
+            optimizer.step()
+            moved = mean_on(((logps - old).exp() - 1.0).abs() > settings.clip, on)
+            for name, value in (
+                ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
+                ("clip_fraction", moved), ("gradient_norm", norm),
+            ):  # fmt: skip
+                figures.setdefault(name, []).append(float(value))
+
+    kl = ((rollout.logps - rollout.reference) * rollout.on).sum(dim=1)
+    length = rollout.on.sum(dim=1).float()
+    said = {
+        "reward": float(scores.reward.mean()),
+        "kl": float(kl.mean()),
+        "length": float(length.mean()),
+        "finished": float(rollout.finished.float().mean()),
+        "kl_price": state.kl_price,
+        **{name: sum(values) / len(values) for name, values in figures.items()},
+        **scores.parts,
+    }
+    if scores.violation is not None:
+        said |= {"violation_rate": float(scores.violation.float().mean())}
+    said = mean_over_processes(said, accelerator)
+    state.kl_price = next_kl_price(
+        state.kl_price, said["kl"] / max(1.0, said["length"]), settings.target_kl
+    )
+    if constrained:
+        said["multiplier"] = state.multiplier
+        state.multiplier = next_multiplier(
+            state.multiplier, said["violation_rate"], settings.violation_bound,
+            settings.multiplier_rate,
+        )  # fmt: skip
+    state.step += 1
+    return said
+
+
+def whiten(x: Tensor, on: Tensor, accelerator: Accelerator) -> Tensor:
+    """Mean 0 and deviation 1 over the tokens of all processes."""
+    sums = torch.stack([on.sum().float(), (x * on).sum(), (x**2 * on).sum()])
+    n, total, squares = accelerator.reduce(sums, reduction="sum")
+    mean = total / n
+    deviation = (squares / n - mean**2).clamp(min=0).sqrt()
+    white: Tensor = (x - mean) / (deviation + 1e-6) * on
+    return white
+
+
+def mean_over_processes(figures: dict[str, float], accelerator: Accelerator) -> dict[str, float]:
+    """Each figure's mean; every process has the same names."""
+    values = torch.tensor(list(figures.values()), device=accelerator.device)
+    mean = accelerator.reduce(values, reduction="mean").tolist()
+    return {name: value for name, value in zip(figures, mean, strict=True) if math.isfinite(value)}
+
+
+def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """What ends a response: the tokenizer's word, and the model's own."""
+    said = [tokenizer.eos_token_id, model.generation_config.eos_token_id]
+    flat = [one for each in said for one in (each if isinstance(each, list) else [each])]
+    return tuple(dict.fromkeys(int(one) for one in flat if one is not None))
