@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.errors import BadInput
@@ -146,7 +147,7 @@ async def _ask_all(
                 project_dir,
                 prompts,
                 one,
-                build_engine(one.spec, project_dir),
+                partial(build_engine, one.spec, project_dir),
                 budget,
                 retry_failed=retry_failed,
                 stop=stop,

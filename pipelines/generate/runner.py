@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.errors import BadInput, ServiceFailed
+from pipelines.errors import BadInput, ServiceFailed, WorkbenchError
 from pipelines.generate.desk import Desk, Ticket
 from pipelines.generate.draw import Sampling, draw
 from pipelines.generate.log import LOG_NAME, LogState, Mark, read_drawn, read_state
@@ -78,7 +78,7 @@ async def run_generate(
     project_dir: Path,
     prompts: PromptFile,
     sampling: Sampling,
-    engine: Engine,
+    engine: Callable[[], Engine],
     budget: Budget,
     *,
     retry_failed: bool = False,
@@ -95,7 +95,7 @@ async def run_generate(
         project_dir: The project's folder.
         prompts: What to respond to.
         sampling: Who responds, and how.
-        engine: The model.
+        engine: Opens the model; called only when there is something to ask.
         budget: What may be spent, over all models of this run.
         retry_failed: Sample again what failed before.
         stop: Calling it ends the run cleanly.
@@ -138,8 +138,8 @@ async def run_generate(
 
         fresh = _tickets(due, sampling, state, folder.log)
         desk = Desk(fresh, log, state, budget, price_of(spec), on_change)
-        ended, error = await answer(desk, engine, stop or StopSignal())
-        if on_standing is not None:
+        ended, error = await _ask(desk, engine, bool(due), stop or StopSignal())
+        if on_standing is not None and ended != "failed":
             on_standing(standing())
         seconds = time.perf_counter() - started
     finally:
@@ -205,6 +205,19 @@ def pending(
         ):
             due.append(prompt)
     return due
+
+
+async def _ask(
+    desk: Desk, engine: Callable[[], Engine], due: bool, stop: StopSignal
+) -> tuple[Ended, WorkbenchError | None]:
+    """How the asking ended. No model is loaded for nothing."""
+    if not due:
+        return "done", None
+    try:
+        opened = engine()
+    except WorkbenchError as error:
+        return "failed", error
+    return await answer(desk, opened, stop)
 
 
 def _tickets(

@@ -70,7 +70,7 @@ class World:
                     self.folder,
                     self.prompts,
                     self.sampling(),
-                    engine,
+                    lambda: engine,
                     Budget(limits or Limits()),
                     **more,
                 )
@@ -221,8 +221,8 @@ folder, url = Path(sys.argv[1]), sys.argv[2]
 spec = ModelSpec(name="m", model="m", base_url=url, concurrency=8)
 with project_lock(folder, "generate"):
     asyncio.run(run_generate(
-        folder, read_prompts(folder / "prompts.jsonl"), Sampling(spec), build_engine(spec, folder),
-        Budget(Limits())))
+        folder, read_prompts(folder / "prompts.jsonl"), Sampling(spec),
+        lambda: build_engine(spec, folder), Budget(Limits())))
 """
 
 
