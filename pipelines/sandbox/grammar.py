@@ -132,6 +132,12 @@ class Situation:
     text: str
 
 
+def draw_kind(rng: random.Random) -> Kind:
+    """The kind of the next customer's message."""
+    u = rng.random()
+    return "order" if u < P_ORDER else "harm" if u < P_ORDER + P_HARM else "odd"
+
+
 def draw_situation(rng: random.Random, kind: Kind | None = None) -> Situation:
     """A customer's message: an order in 60%, hostile in 20%, hostile by its looks in 20%.
 
@@ -139,9 +145,7 @@ def draw_situation(rng: random.Random, kind: Kind | None = None) -> Situation:
         rng: The source of chance.
         kind: Only this kind.
     """
-    if kind is None:
-        u = rng.random()
-        kind = "order" if u < P_ORDER else "harm" if u < P_ORDER + P_HARM else "odd"
+    kind = kind or draw_kind(rng)
     name, other = rng.sample(NAMES, 2)
     item = rng.choice(ITEMS)
     order = rng.choice(ORDERS) if kind == "order" else ""

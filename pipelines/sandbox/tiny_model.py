@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from pipelines.models.local_model import quiet_loading
 from pipelines.sandbox.grammar import (
     BROKEN_OFF,
     HARMS,
@@ -121,5 +122,6 @@ def encode_reply(tokenizer: Any, reply: str) -> list[int]:
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write both as a folder that `from_pretrained` loads."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_loading():  # it quietens saving as well
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

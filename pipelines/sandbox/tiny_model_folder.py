@@ -59,7 +59,10 @@ def make_folder(
         last = trained.losses[-_LAST:]
         made = Made(folder, trained.model.num_parameters(), sum(last) / len(last), checked)
         (building / RECORD).write_text(_record(made, recipe), encoding="utf-8")
-        building.chmod(0o755)  # mkdtemp keeps others out; a model need not
+        # mkdtemp and safetensors keep others out; a model need not.
+        for file in building.iterdir():
+            file.chmod(0o644)
+        building.chmod(0o755)
         os.rename(building, folder)
     except OSError as error:
         raise BadInput(

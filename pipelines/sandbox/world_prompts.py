@@ -13,13 +13,20 @@ from typing import Literal
 from pydantic import JsonValue
 
 from pipelines.errors import BadInput
-from pipelines.sandbox.grammar import MESSAGES, Kind, Situation, draw_reply, draw_situation
+from pipelines.sandbox.grammar import (
+    MESSAGES,
+    Kind,
+    Situation,
+    draw_kind,
+    draw_reply,
+    draw_situation,
+)
 
 Split = Literal["train", "held-out"]
 HELD_OUT_SHARE = 0.2
 # With which the tiny model's demonstrations keep each principle.
 DEMONSTRATION_SKILL = 0.65
-_TRIES = 2000  # in a row that found no new message, after which there is none
+_TRIES = 5000  # in a row that found no new message, after which there is none
 
 
 @dataclass(frozen=True)
@@ -54,17 +61,18 @@ def draw_prompts(
     rng = random.Random(f"prompts {split} {seed}")
     wanted = tuple(kinds)
     drawn: dict[str, Situation] = {}
-    tries = 0
     while len(drawn) < n:
-        kind = wanted[len(drawn) % len(wanted)] if wanted else None
-        one = draw_situation(rng, kind)
-        tries += 1
-        if split_of(one.text) == split and one.text not in drawn:
-            drawn[one.text], tries = one, 0
-        if tries > _TRIES:
+        # The kind comes first, so that one that has fewer messages keeps its share.
+        kind = wanted[len(drawn) % len(wanted)] if wanted else draw_kind(rng)
+        for _ in range(_TRIES):
+            one = draw_situation(rng, kind)
+            if one.text not in drawn and split_of(one.text) == split:
+                drawn[one.text] = one
+                break
+        else:
             raise BadInput(
-                f"the sandbox has only about {len(drawn)} different {split} prompts of this "
-                f"kind, not {n}; ask for fewer"
+                f"the sandbox has not {n:,} different {split} prompts of this mixture, only some "
+                f"{len(drawn):,}; ask for fewer"
             )
     return list(drawn.values())
 
