@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.config import CONFIG_NAME, RunConfig, load_config
 from pipelines.errors import BadInput
 from pipelines.store import PairStore
+from workbench.data_files import data_dir
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.agreement.annotations import Annotations
 
 _TEMPLATES = ("project.toml", "guidelines.md")
+CONSTITUTION, _FIRST_CONSTITUTION = "constitution.toml", "helpful-harmless-honest-private.toml"
 _SQLITE = "sqlite:///"
 
 
@@ -47,7 +49,9 @@ class Project:
 
     @classmethod
     def create(cls, folder: Path) -> "Project":
-        """A new project folder with a commented run file and guidelines for reviewers.
+        """A new project folder with a commented run file, guidelines for reviewers, a constitution.
+
+        A constitution that is there already stays.
 
         Raises:
             BadInput: One of its files is already there (nothing is overwritten), or the folder
@@ -65,6 +69,9 @@ class Project:
                 template = resources.files("workbench") / "templates" / name
                 with resources.as_file(template) as path:
                     shutil.copyfile(path, folder / name)
+            if not (folder / CONSTITUTION).exists():
+                shipped = data_dir() / "constitutions" / _FIRST_CONSTITUTION
+                shutil.copyfile(shipped, folder / CONSTITUTION)
         except OSError as error:
             raise BadInput(
                 f"{folder}: cannot be written ({error.strerror}); choose another folder"

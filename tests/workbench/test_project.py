@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from pipelines.config import RunConfig, load_config
+from pipelines.constitution.records import load_constitution
 from pipelines.errors import BadInput
 from pipelines.judge.spec import JudgeSpec
 from pipelines.models.spec import ModelSpec
@@ -28,6 +29,15 @@ def test_nothing_is_ever_overwritten(tmp_path):
         Project.create(tmp_path)
     assert (tmp_path / "guidelines.md").read_text() == "mine"
     assert not (tmp_path / "project.toml").exists()
+
+
+def test_a_new_project_has_a_constitution_and_one_that_was_there_stays(tmp_path):
+    project = Project.create(tmp_path / "new")
+    assert len(load_constitution(project.dir / "constitution.toml").principles) >= 7
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "constitution.toml").write_text("mine")
+    Project.create(tmp_path / "old")
+    assert (tmp_path / "old" / "constitution.toml").read_text() == "mine"
 
 
 def test_a_project_is_found_from_a_folder_inside_it(tmp_path):
