@@ -234,7 +234,7 @@ def ppo_step(
                 ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
                 ("clip_fraction", moved), ("gradient_norm", norm),
             ):  # fmt: skip
-                figures.setdefault(name, []).append(float(value))
+                figures.setdefault(name, []).append(float(value.detach()))
 
     kl = ((rollout.logps - rollout.reference) * rollout.on).sum(dim=1)
     length = rollout.on.sum(dim=1).float()
