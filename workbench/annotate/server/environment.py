@@ -115,24 +115,22 @@ def _make(target: Path, on_progress: Report) -> Path:
 
 def _run(command: list[str], on_line: Callable[[str], None]) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    process = subprocess.Popen(
+    said = []
+    with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
         env=environment,
-    )
-    said = []
-    try:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in process.stdout:
-            said.append(line.rstrip())
-            on_line(line)
-        code = process.wait()
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                said.append(line.rstrip())
+                on_line(line)
+            code = process.wait()
+        finally:
+            process.kill()
     if code:
         raise _failure(said)
 
