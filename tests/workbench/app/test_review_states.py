@@ -27,7 +27,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("states") / "project"
     people = ["practising", "hurried", "renewed", "revoked", "finishing"]
-    return lab.make_project(folder, lab.plain_pairs(40), people)
+    return lab.make_project(folder, lab.plain_pairs(120), people)
 
 
 @pytest.fixture(scope="module")
