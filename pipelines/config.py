@@ -151,7 +151,15 @@ class PairsSection(Section):
     min_chars: Annotated[int, Field(ge=0)] = 0
     max_chars: Annotated[int, Field(ge=0)] = 0
     max_length_ratio: Annotated[float, Field(ge=0.0)] = 0.0
-    constitution: Literal["filter", "weights", "off"] = "filter"
+    constitution: Literal["rule", "filter", "weights", "off"] = "filter"
+    checks: str = ""
+    principles: tuple[Name, ...] = ()
+    from_severity: Literal["minor", "severe"] = "minor"
+    worse_loses: bool = False
+    both_violate: Literal["judge", "drop"] = "judge"
+    both_severe: Literal["judge", "drop"] = "drop"
+    minor_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    severe_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     duplicates: Literal["drop", "keep"] = "drop"
     near_duplicates: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     scheme: Literal["all-pairs", "best-of-n", "worst-of-n", "best-worst"] = "all-pairs"
@@ -166,6 +174,7 @@ class JudgingSection(Section):
 
     budget_usd: Dollars = 10.0
     max_requests: Count | None = None
+    sizes: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
 
 
 class GenerateSection(Section):

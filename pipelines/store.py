@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from pipelines.agreement.annotations import Annotations
+from pipelines.agreement.annotations import NONE, Annotations
 from pipelines.errors import BadInput
 from pipelines.judged import put_by_id, put_by_row
 from pipelines.manifest import ImportRun, JudgedFile, Manifest, Part
@@ -273,6 +273,17 @@ class PairStore:
             for place, pair in zip(here.tolist(), bare_pairs_of(batch, here), strict=True):
                 yield first + place, pair
             first += len(batch)
+
+    def said_by(self, judge: str) -> Iterator[tuple[int, str | None]]:
+        """Row and `raw` of each verdict without a failure of one of the project's own judges."""
+        for file in self.manifest().judged:
+            if file.judge == judge:
+                with pq.ParquetFile(self.judged_folder / file.file) as opened:
+                    for batch in opened.iter_batches(columns=["pair", "raw", "failure"]):
+                        columns = (batch[name].to_pylist() for name in ("pair", "raw", "failure"))
+                        for row, raw, failure in zip(*columns, strict=True):
+                            if failure == NONE:
+                                yield row, raw
 
     def group_ends(self) -> list[int]:
         """The row after the last of each row group, in order."""

@@ -89,7 +89,7 @@ class World:
         budget = Budget(limits or Limits())
         with project_lock(self.folder):
             return asyncio.run(
-                run_judge(self.folder, self.store, self.question(), self.engine(), budget, **more)
+                run_judge(self.folder, self.store, self.question(), self.engine, budget, **more)
             )
 
     @property

@@ -2,8 +2,11 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +16,22 @@ from pipelines.errors import BadInput
 from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.engines import question_of
 from pipelines.judge.estimate import Estimate, estimate
-from pipelines.judge.index import read_index
+from pipelines.judge.fitness import judge_warnings
 from pipelines.judge.lock import project_lock
+from pipelines.judge.log import Spend
 from pipelines.judge.manifest import read_manifest
 from pipelines.judge.modes import calls_per_judgment
-from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, Standing, run_judge
+from pipelines.judge.runner import (
+    JudgeFolder,
+    JudgeRun,
+    Question,
+    Standing,
+    index_of,
+    run_judge,
+)
 from pipelines.judge.spec import JudgeSpec
 from pipelines.judge.stop import StopSignal
+from pipelines.judge.template import Template
 from pipelines.models.opening import build_engine, check_bounded
 from workbench.project import Project
 
@@ -32,6 +44,7 @@ def judge_all(
     retry_failed: bool = False,
     on_standing: Callable[[Standing], None] | None = None,
     only: Sequence[str] | None = None,
+    despite_batches: bool = False,
 ) -> list[JudgeRun]:
     """Ask what is pending of each judge; a judge whose service fails does not stop the others.
 
@@ -42,7 +55,8 @@ def judge_all(
         limits: What all of them together may use.
         retry_failed: Ask again what failed before.
         on_standing: Called a few times a second.
-        only: Ids of the pairs to ask about now; all pairs when None.
+        only: Ids of the pairs to ask about now; all pairs when None. A trained labeler labels all.
+        despite_batches: Ask also what is out in a batch.
 
     Raises:
         BadInput: There are no pairs, or none of such an id, another run is going on, or a judge
@@ -50,17 +64,60 @@ def judge_all(
     """
     if not len(project.store):
         raise BadInput(f"{project.dir}: no pairs to judge; run `workbench import FILE` first")
-    questions = [question_of(spec, folders)[0] for spec in specs]
+    asked = [question_for(project, spec, folders)[0] for spec in specs if spec.engine != "labeler"]
+    questions = {question.spec.name: question for question in asked}
     for spec in specs:
         check_bounded(spec, limits.max_requests)
         project.store.check_judge_name(spec.name)
         if spec.engine == "endpoint":
             build_engine(spec, project.dir)  # a key that is missing is told before anything runs
+        if spec.engine == "labeler":
+            _check_fitted(project, spec)
     wanted = None if only is None else _rows(project, only)
-    with project_lock(project.dir):
-        return asyncio.run(
-            _ask_all(project, questions, Budget(limits), retry_failed, on_standing, wanted)
+    budget = Budget(limits)
+    runs = []
+    with project_lock(project.dir), asyncio.Runner() as loop:
+        for spec in specs:
+            if spec.engine == "labeler":
+                runs.append(_label(project, spec))
+                continue
+            run = loop.run(
+                _ask(
+                    project,
+                    questions[spec.name],
+                    budget,
+                    retry_failed,
+                    on_standing,
+                    wanted,
+                    despite_batches,
+                )
+            )
+            runs.append(run)
+            if run.ended == "interrupted":
+                break
+    return runs
+
+
+def question_for(
+    project: Project, spec: JudgeSpec, folders: Sequence[Path]
+) -> tuple[Question, Template]:
+    """What a judge asks, about which of the project's pairs, and its template.
+
+    Raises:
+        BadInput: It is a trained labeler, which asks nothing; or a prompt file is missing or wrong.
+    """
+    if spec.engine == "labeler":
+        raise BadInput(
+            f'judge "{spec.name}" is a trained labeler, which is asked nothing; `workbench judge '
+            f"{spec.name}` labels all pairs"
         )
+    question, template = question_of(spec, folders)
+    if spec.route != "all":
+        from workbench.audit.population import critical_pairs
+
+        critical = critical_pairs(project)
+        question = replace(question, wanted=critical if spec.route == "critical" else ~critical)
+    return question, template
 
 
 def _rows(project: Project, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -74,54 +131,106 @@ def _rows(project: Project, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
     return wanted
 
 
-async def _ask_all(
+async def _ask(
     project: Project,
-    questions: Sequence[Question],
+    question: Question,
     budget: Budget,
     retry_failed: bool,
     on_standing: Callable[[Standing], None] | None,
     only: npt.NDArray[np.bool_] | None,
-) -> list[JudgeRun]:
-    runs: list[JudgeRun] = []
+    despite_batches: bool,
+) -> JudgeRun:
     stop = StopSignal()
     with on_signals(stop):
-        for question in questions:
-            if stop.asked:
-                break
-            run = await run_judge(
-                project.dir,
-                project.store,
-                question,
-                build_engine(question.spec, project.dir),
-                budget,
-                retry_failed=retry_failed,
-                only=only,
-                stop=stop,
-                on_standing=on_standing,
-            )
-            runs.append(run)
-    return runs
+        return await run_judge(
+            project.dir,
+            project.store,
+            question,
+            partial(build_engine, question.spec, project.dir),
+            budget,
+            retry_failed=retry_failed,
+            only=only,
+            despite_batches=despite_batches,
+            stop=stop,
+            on_standing=on_standing,
+        )
+
+
+def _check_fitted(project: Project, spec: JudgeSpec) -> None:
+    from pipelines.judge.labeler.fit import load_labeler
+    from workbench.pairs.labelers import labeler_folder
+
+    load_labeler(labeler_folder(project.dir, spec.model))
+
+
+def _label(project: Project, spec: JudgeSpec) -> JudgeRun:
+    """A trained labeler over all pairs; nothing where it has labelled them as they are."""
+    from workbench.pairs.labelers import apply_labeler, is_applied
+    from workbench.pairs.progress import nobody
+
+    started = time.perf_counter()
+    n_pairs = n_new = len(project.store)
+    if is_applied(project, spec.model, spec.name):
+        n_new, n_labelled = 0, n_pairs
+    else:
+        n_labelled = apply_labeler(project, spec.model, nobody, stored_as=spec.name).n_pairs
+    return JudgeRun(
+        judge=spec.name,
+        ended="done",
+        n_wanted=n_pairs,
+        n_judged=n_labelled,
+        failed={},
+        n_pending=0,
+        n_out=0,
+        n_new=n_new,
+        n_outages=0,
+        error=None,
+        spent=Spend(),
+        seconds=time.perf_counter() - started,
+        torn_bytes=0,
+        n_damaged=0,
+    )
 
 
 def estimates(
-    project: Project, specs: Sequence[JudgeSpec], folders: Sequence[Path], retry_failed: bool
+    project: Project,
+    specs: Sequence[JudgeSpec],
+    folders: Sequence[Path],
+    retry_failed: bool,
+    only: Sequence[str] | None = None,
+    despite_batches: bool = False,
 ) -> list[Estimate]:
     """What a run would ask, cost and take; asks nobody.
 
+    Args:
+        project: The project.
+        specs: Its judges; a trained labeler asks nothing, so it is left out.
+        folders: Where prompt files are looked up.
+        retry_failed: Whether failures are asked again.
+        only: Ids of the pairs that would be asked about; all pairs when None.
+        despite_batches: Whether what is out in a batch is asked too.
+
     Raises:
-        BadInput: There are no pairs, or a judge's prompt files are missing or wrong.
+        BadInput: There are no pairs, or none of such an id, or a judge's prompt files are missing
+            or wrong.
     """
     if not len(project.store):
         raise BadInput(f"{project.dir}: no pairs to judge; run `workbench import FILE` first")
+    wanted = None if only is None else _rows(project, only)
     found = []
     for spec in specs:
-        question, template = question_of(spec, folders)
+        if spec.engine == "labeler":
+            continue
+        question, template = question_for(project, spec, folders)
+        if wanted is not None:
+            both = wanted if question.wanted is None else wanted & question.wanted
+            question = replace(question, wanted=both)
         folder = JudgeFolder(project.dir, spec.name)
         found.append(
             estimate(
                 project.store,
                 question,
-                read_index(folder.log, question.hash, project.store, question.orders),
+                index_of(folder, question, project.store, despite_batches),
                 read_manifest(folder.manifest, spec.name),
                 calls_per_judgment(spec, template),
                 spec.concurrency if spec.engine == "endpoint" else spec.local.max_batch,
@@ -129,6 +238,25 @@ def estimates(
             )
         )
     return found
+
+
+def fitness_warnings(project: Project, specs: Sequence[JudgeSpec]) -> list[str]:
+    """What is to be said of judges that are the policy they label, or no larger than it."""
+    features = project.store.features()
+    sections = {spec.name: spec.model for spec in project.config.models}
+    policies = {
+        sections.get(name, name)
+        for key in ("model_a", "model_b")
+        for name in set(features[key].tolist())
+        if name
+    }
+    sizes = project.config.judging.sizes
+    return [
+        f'judge "{spec.name}": {warning.sentence}'
+        for spec in specs
+        if spec.engine != "labeler"
+        for warning in judge_warnings(spec.model, policies, sizes)
+    ]
 
 
 @contextmanager

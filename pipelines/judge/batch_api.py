@@ -14,12 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.judge.batch_files import BatchAnswers, BatchWriter, custom_id_of
+from pipelines.judge.batches_out import name_of, take_back, write_out
 from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.desk import Ticket
-from pipelines.judge.index import LogIndex, read_index
+from pipelines.judge.index import LogIndex
 from pipelines.judge.log import JudgmentLog, Mark, Spend, judged_line, step_line
 from pipelines.judge.manifest import Spent, read_manifest, write_manifest
-from pipelines.judge.runner import JudgeFolder, Question, publish, run_entry, tickets, with_run
+from pipelines.judge.runner import (
+    JudgeFolder,
+    Question,
+    index_of,
+    publish,
+    run_entry,
+    tickets,
+    with_run,
+)
 from pipelines.models.completions import (
     Price,
     Trouble,
@@ -41,6 +50,7 @@ class BatchExport:
     files: tuple[Path, ...]
     n_requests: int
     n_judgments: int
+    n_out_before: int  # judgments of earlier batches that are not back, so not in this one
     prompt_tokens: int
     most_usd: float | None
 
@@ -68,6 +78,7 @@ def export_batches(
     folder: Path,
     *,
     retry_failed: bool = False,
+    despite_batches: bool = False,
     limits: Limits | None = None,
 ) -> BatchExport:
     """Write what is pending as batch files, `<judge>-001.jsonl` and on.
@@ -78,6 +89,7 @@ def export_batches(
         question: What the judge asks.
         folder: Where the files go; none of them may exist.
         retry_failed: Ask again what failed before.
+        despite_batches: Write also what is out in an earlier batch.
         limits: What the batch may cost, and how many requests it may hold.
 
     Raises:
@@ -86,9 +98,9 @@ def export_batches(
     spec = question.spec
     price = half_price(question.price)
     budget = Budget(limits or Limits())
-    index = read_index(
-        JudgeFolder(project_dir, spec.name).log, question.hash, store, question.orders
-    )
+    judge_folder = JudgeFolder(project_dir, spec.name)
+    index = index_of(judge_folder, question, store, despite_batches)
+    out: list[str] = []
     writer = BatchWriter(folder, spec.name)
     n_judgments = n_tokens = 0
     most_usd = 0.0
@@ -111,8 +123,12 @@ def export_batches(
                     writer.add(custom_id_of(ticket, place), body)
             else:
                 n_judgments += writer.n_requests > before
+                out.append(name_of(ticket))
                 continue
+            if writer.n_requests > before:
+                out.append(name_of(ticket))  # the rest of its round is for a later export
             break
+        write_out(judge_folder.path, out)
         files = writer.finish()
     except BaseException:
         writer.abandon()
@@ -122,6 +138,7 @@ def export_batches(
         files=files,
         n_requests=writer.n_requests,
         n_judgments=n_judgments,
+        n_out_before=index.n_out,
         prompt_tokens=n_tokens,
         most_usd=None if price is None else most_usd,
     )
@@ -142,7 +159,7 @@ def import_batches(
     store.check_judge_name(spec.name)
     log = JudgmentLog(folder.log)
     try:
-        index = read_index(folder.log, question.hash, store, question.orders)
+        index = index_of(folder, question, store, despite_batches=True)
         before = read_manifest(folder.manifest, spec.name)
         entry = run_entry(question, {"batch": [path.name for path in files]}, index)
         answers = BatchAnswers(files, question, half_price(question.price), index)
@@ -161,6 +178,7 @@ def import_batches(
     )
     write_manifest(folder.manifest, with_run(before, entry, index, taking.spent))
     publish(folder, store, question, index)
+    take_back(folder.path, question.hash, index, answers.found)
     return BatchImport(
         judge=spec.name,
         n_lines=answers.n_lines,

@@ -96,7 +96,7 @@ def estimate(
         seconds = n_pending / rate
     return Estimate(
         judge=question.spec.name,
-        n_wanted=index.state.size,
+        n_wanted=index.n_wanted,
         n_pending=n_pending,
         n_requests=n_requests,
         prompt_tokens=n_in,

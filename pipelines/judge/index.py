@@ -43,6 +43,8 @@ class LogIndex:
     n_damaged: int = 0
     n_asked: int = 0  # requests under this question
     tokens: tuple[int, int] = (0, 0)  # in and out, of those
+    wanted: npt.NDArray[np.bool_] | None = None  # (n_pairs,) asked about; all when None
+    out: npt.NDArray[np.bool_] | None = None  # as `state`: in a batch that is not back
 
     @classmethod
     def empty(cls, store: PairStore, orders: tuple[Order | None, ...]) -> "LogIndex":
@@ -54,26 +56,45 @@ class LogIndex:
     def pending(self, retry_failed: bool) -> npt.NDArray[np.bool_]:
         """Which judgments are to do; shape (n_pairs, n_orders)."""
         todo: npt.NDArray[np.bool_] = self.state == TODO
-        return todo | (self.state >= FAILED) if retry_failed else todo
+        if retry_failed:
+            todo |= self.state >= FAILED
+        if self.out is not None:
+            todo &= ~self.out
+        return self._wanted(todo)
+
+    @property
+    def n_wanted(self) -> int:
+        """How many there are in all."""
+        if self.wanted is None:
+            return self.state.size
+        return int(np.count_nonzero(self.wanted)) * len(self.orders)
 
     @property
     def n_todo(self) -> int:
         """How many were never judged."""
-        return int(np.count_nonzero(self.state == TODO))
+        return int(np.count_nonzero(self._wanted(self.state == TODO)))
 
     @property
     def n_judged(self) -> int:
         """How many have a label."""
-        return int(np.count_nonzero(self.state == JUDGED))
+        return int(np.count_nonzero(self._wanted(self.state == JUDGED)))
+
+    @property
+    def n_out(self) -> int:
+        """How many are in a batch that is not back."""
+        return 0 if self.out is None else int(np.count_nonzero(self._wanted(self.out)))
 
     def failed(self) -> dict[str, int]:
         """How many failed, by reason; only reasons that occur."""
         counts = {
-            name: int(np.count_nonzero(self.state == FAILED + code))
+            name: int(np.count_nonzero(self._wanted(self.state == FAILED + code)))
             for name, code in FAILURE_CODES.items()
             if name is not None
         }
         return {name: n for name, n in counts.items() if n}
+
+    def _wanted(self, here: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return here if self.wanted is None else here & self.wanted[:, None]
 
     def note(self, row: int, column: int, failure: Failure | None, offset: int) -> None:
         """A judgment was written at this offset."""

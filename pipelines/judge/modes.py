@@ -6,19 +6,20 @@ replies in the same order; whoever runs it (`pipelines.judge.runner`) does the I
 
 from pipelines.errors import BadInput
 from pipelines.judge.asking import Answer, Asking, Step, ask_logprob, ask_verdict
+from pipelines.judge.checks import checked_principles, judge_by_checks
 from pipelines.judge.parse import Winner
 from pipelines.judge.principles import ask_principles, asked_principles
 from pipelines.judge.question import Shown, comparison_values, fill, pair_text
 from pipelines.judge.ratings import rate_pair
 from pipelines.judge.rationale import ask_samples, ask_with_rationale
-from pipelines.judge.spec import JudgeSpec
+from pipelines.judge.spec import ALONE, JudgeSpec
 from pipelines.judge.template import Template
 from pipelines.records import Judgment, Label, Order, PreferencePair
 
 
 def asked_orders(spec: JudgeSpec) -> tuple[Order | None, ...]:
-    """The orders in which a pair is judged: one judgment each. Ratings have none, and one."""
-    return (None,) if spec.mode == "rating" else spec.orders
+    """The orders in which a pair is judged: one judgment each. Ratings and checks have none."""
+    return (None,) if spec.mode in ALONE else spec.orders
 
 
 def judge_pair(
@@ -37,11 +38,13 @@ def judge_pair(
             f'judge "{spec.name}": the template was loaded for mode {template.mode}, '
             f"not {spec.mode}; load it for this judge"
         )
-    if (order is None) != (spec.mode == "rating"):
+    if (order is None) != (spec.mode in ALONE):
         raise BadInput(
             f'judge "{spec.name}": mode {spec.mode} cannot be asked in order {order}; '
             "use one of asked_orders"
         )
+    if spec.mode == "check":
+        return (yield from judge_by_checks(spec, template, pair))
     asking = Asking(spec, template)
     if order is None:
         return (yield from rate_pair(asking, pair))
@@ -79,6 +82,8 @@ def calls_per_judgment(spec: JudgeSpec, template: Template) -> int:
     if spec.mode == "rating":
         weighed = [one for one in template.criteria if spec.weights.get(one.name, 1.0) > 0]
         return 2 * len(weighed)
+    if spec.mode == "check":
+        return 2 * len(checked_principles(spec, template))
     if spec.mode in ("logprob", "verdict"):
         return 1
     if spec.mode == "cot+logprob":

@@ -83,15 +83,22 @@ def violations_of(pair: PreferencePair) -> PairViolations | None:
         BadInput: It is there and says something else.
     """
     given = pair.meta.get("violations")
-    if given is None:
-        return None
+    return None if given is None else read_violations(given, pair.id)
+
+
+def read_violations(given: object, pair_id: str | None) -> PairViolations:
+    """The value of `meta.violations` of a pair.
+
+    Raises:
+        BadInput: It says something else.
+    """
     try:
         return TypeAdapter(PairViolations).validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in ("meta", "violations", *first["loc"]))
         raise BadInput(
-            f'pair "{pair.id}": {where}: {first["msg"].lower()}; write '
+            f'pair "{pair_id}": {where}: {first["msg"].lower()}; write '
             '{"a": [{"principle": "...", "severity": "minor" or "severe"}], "b": []}'
         ) from error
 

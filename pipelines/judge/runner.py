@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import ServiceFailed
+from pipelines.errors import ServiceFailed, WorkbenchError
+from pipelines.judge.batches_out import read_out
 from pipelines.judge.budget import Budget
 from pipelines.judge.desk import Desk, Steps, Ticket
 from pipelines.judge.index import LogIndex, iter_judgments, read_index
@@ -51,6 +52,7 @@ class Question:
     orders: tuple[Order | None, ...]
     ask: Ask  # the mode: a judgment in the making for a pair and an order
     price: Price | None = None
+    wanted: npt.NDArray[np.bool_] | None = None  # (n_pairs,) asked about; all when None
 
     @property
     def hash(self) -> str:
@@ -81,6 +83,7 @@ class JudgeRun:
     n_judged: int
     failed: dict[str, int]  # by reason
     n_pending: int
+    n_out: int  # of them, in a batch that is not back
     n_new: int  # judgments and failures of this run
     n_outages: int  # requests that failed for the service's sake, in this run
     error: str | None
@@ -103,11 +106,12 @@ async def run_judge(
     project_dir: Path,
     store: PairStore,
     question: Question,
-    engine: Engine,
+    engine: Callable[[], Engine],
     budget: Budget,
     *,
     retry_failed: bool = False,
     only: npt.NDArray[np.bool_] | None = None,
+    despite_batches: bool = False,
     stop: StopSignal | None = None,
     on_standing: Callable[[Standing], None] | None = None,
 ) -> JudgeRun:
@@ -120,10 +124,11 @@ async def run_judge(
         project_dir: The project's folder.
         store: Its pairs.
         question: What the judge asks.
-        engine: Who answers.
+        engine: Opens who answers; called only when there is something to ask.
         budget: What may be spent, over all judges of this run.
         retry_failed: Ask again what failed before.
         only: Pairs to ask about now, shape (n_pairs,), as a cascade's dear judge is; all when None.
+        despite_batches: Ask also what is out in a batch.
         stop: Calling it ends the run cleanly.
         on_standing: Called a few times a second.
 
@@ -136,17 +141,17 @@ async def run_judge(
     store.check_judge_name(spec.name)
     log = JudgmentLog(folder.log)
     try:
-        index = read_index(folder.log, question.hash, store, question.orders)
+        index = index_of(folder, question, store, despite_batches)
         before = read_manifest(folder.manifest, spec.name)
         entry = run_entry(question, asdict(budget.limits), index)
         write_manifest(folder.manifest, with_run(before, entry, index, None))
         started = time.perf_counter()
-        n_before = index.state.size - int(index.pending(retry_failed).sum())
+        n_before = index.n_wanted - int(index.pending(retry_failed).sum())
 
         def standing() -> Standing:
             return Standing(
                 spec.name,
-                index.state.size,
+                index.n_wanted,
                 n_before + desk.n_judged + desk.n_failed,
                 n_before,
                 desk.n_failed,
@@ -165,7 +170,7 @@ async def run_judge(
 
         fresh = tickets(store, question, index, retry_failed, only)
         desk = Desk(fresh, log, index, budget, question.price, on_change)
-        ended, error = await answer(desk, engine, stop or StopSignal())
+        ended, error = await _ask_pending(desk, engine, index.pending(retry_failed), only, stop)
         if on_standing is not None:
             on_standing(standing())
         seconds = time.perf_counter() - started
@@ -188,10 +193,11 @@ async def run_judge(
     return JudgeRun(
         judge=spec.name,
         ended=ended,
-        n_wanted=index.state.size,
+        n_wanted=index.n_wanted,
         n_judged=index.n_judged,
         failed=index.failed(),
         n_pending=index.n_todo,
+        n_out=index.n_out,
         n_new=desk.n_judged + desk.n_failed,
         n_outages=desk.n_outages,
         error=str(error) if error is not None else desk.last_outage,
@@ -200,6 +206,34 @@ async def run_judge(
         torn_bytes=log.torn_bytes,
         n_damaged=index.n_damaged,
     )
+
+
+async def _ask_pending(
+    desk: Desk,
+    engine: Callable[[], Engine],
+    pending: npt.NDArray[np.bool_],
+    only: npt.NDArray[np.bool_] | None,
+    stop: StopSignal | None,
+) -> tuple[Ended, WorkbenchError | None]:
+    """How the asking ended. No engine is opened, and no model loaded, for nothing."""
+    if not (pending if only is None else pending & only[:, None]).any():
+        return "done", None
+    try:
+        opened = engine()
+    except WorkbenchError as error:
+        return "failed", error
+    return await answer(desk, opened, stop or StopSignal())
+
+
+def index_of(
+    folder: JudgeFolder, question: Question, store: PairStore, despite_batches: bool = False
+) -> LogIndex:
+    """What a judge's log says about a question, and what of it is out in a batch."""
+    index = read_index(folder.log, question.hash, store, question.orders)
+    index.wanted = question.wanted
+    if not despite_batches:
+        index.out = read_out(folder.path, question.hash, index)
+    return index
 
 
 def publish(folder: JudgeFolder, store: PairStore, question: Question, index: LogIndex) -> None:
@@ -254,7 +288,7 @@ def run_entry(question: Question, limits: dict[str, Any], index: LogIndex) -> Ru
         template_hash=question.template_hash,
         spec=question.spec.model_dump(mode="json"),
         limits=limits,
-        n_wanted=index.state.size,
+        n_wanted=index.n_wanted,
         version=program_version(),
         git_revision=git_revision(),
     )

@@ -8,14 +8,21 @@ from pipelines.agreement.annotations import Doubt
 from pipelines.models.spec import Count, EngineSpec, Name, hash_of
 from pipelines.records import Order
 
-Mode = Literal["logprob", "cot+logprob", "verdict", "self-consistency", "rating", "per-principle"]
+Mode = Literal[
+    "logprob", "cot+logprob", "verdict", "self-consistency", "rating", "per-principle", "check"
+]
+# Modes that show one response at a time: there is no order to ask in.
+ALONE: tuple[Mode, ...] = ("rating", "check")
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 
 # What a change of does not change the question or its answer either, so nothing is judged again.
 # The files that are named (template, constitution, examples) count by content: Template.hash.
 _NOT_ASKED = frozenset(
-    {"template", "language", "preamble", "examples", "constitution", "orders", "abstain_below"}
+    {
+        *("template", "language", "preamble", "examples", "constitution", "orders"),
+        *("abstain_below", "route"),
+    }
 )
 
 
@@ -42,6 +49,7 @@ class JudgeSpec(EngineSpec):
     scale: Annotated[int, Field(ge=2, le=100)] = 10
     tie_margin: Annotated[float, Field(ge=0.0)] = 0.0  # ratings at most this far apart are a tie
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
+    route: Literal["all", "critical", "rest"] = "all"  # the pairs that it is asked about
     abstain_below: Unit = 0.7
     medium_from: Unit = 0.5
     high_from: Unit = 0.8
@@ -74,9 +82,9 @@ class JudgeSpec(EngineSpec):
 
         A probability is its own confidence. One in words runs from a coin toss (0) to certain (1),
         which `pipelines.judge.asking` keeps as p = (1 + c) / 2; a tie in words has no side to be
-        unsure of. Ratings state no confidence.
+        unsure of. Ratings and checks state no confidence.
         """
-        if self.mode == "rating" and self.engine != "labeler":
+        if self.mode in ALONE and self.engine != "labeler":
             return None
         if self.mode == "verdict" and self.engine != "labeler":
             return Doubt((1.0 + self.abstain_below) / 2.0, ties_stand=True)

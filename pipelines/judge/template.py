@@ -62,7 +62,7 @@ class Template:
     def system(self) -> Message:
         """The message that all questions of this judge share: who it is, its rules, examples."""
         texts = [getattr(self.parts.preamble, self.preamble), self.parts.material]
-        if self.constitution is not None and self.mode != "per-principle":
+        if self.constitution is not None and self.mode not in _BY_PRINCIPLE:
             part = self.parts.constitution
             lines = [
                 fill(part.principle, {"name": one.name, "description": one.description.strip()})
@@ -92,13 +92,18 @@ class Template:
 
     def _constitution_texts(self, constitution: Constitution) -> list[object]:
         """What is asked of a constitution; how it criticises and revises is not."""
-        asked = {"id", "weight", "comparison_question"}
-        if self.mode != "per-principle":
-            asked = {"name", "description"}
+        asked = {"name", "description"}
+        if self.mode in _BY_PRINCIPLE:
+            asked = {"id", "weight", _BY_PRINCIPLE[self.mode]}
         principles = [one.model_dump(mode="json", include=asked) for one in constitution.principles]
         return [self.parts.constitution.model_dump(mode="json"), *principles]
 
 
+# Modes that ask each principle's own question, and which one.
+_BY_PRINCIPLE: dict[Mode, str] = {
+    "per-principle": "comparison_question",
+    "check": "critique_question",
+}
 _RATING = ("rating", "rating_with_rationale", "rating_repair")
 _VERDICT = ("verdict", "verdict_with_rationale", "verdict_repair")
 _CHECK = ("check", "check_repair")
@@ -110,6 +115,7 @@ _UNUSED_ENDINGS: dict[Mode, tuple[str, ...]] = {
     "self-consistency": (*_RATING, *_CHECK),
     "per-principle": ("rationale", *_RATING, *_CHECK),
     "rating": ("question", "rationale", "logprob", *_VERDICT, *_CHECK),
+    "check": ("question", "rationale", "logprob", *_VERDICT, *_RATING),
 }
 
 
@@ -163,9 +169,9 @@ def load_template(spec: JudgeSpec, folders: Sequence[Path]) -> Template:
         if spec.examples
         else ()
     )
-    if spec.mode == "per-principle" and constitution is None:
-        raise BadInput(f"{where}: mode per-principle needs a constitution; set constitution")
-    if examples and spec.mode in ("rating", "per-principle"):
+    if spec.mode in _BY_PRINCIPLE and constitution is None:
+        raise BadInput(f"{where}: mode {spec.mode} needs a constitution; set constitution")
+    if examples and (spec.mode == "rating" or spec.mode in _BY_PRINCIPLE):
         raise BadInput(
             f"{where}: mode {spec.mode} takes no examples (they show whole comparisons); "
             "take examples out"
@@ -238,7 +244,7 @@ def _check_weights(
 ) -> None:
     """Weights name what is aggregated, and leave something to aggregate."""
     own = {criterion.name: 1.0 for criterion in criteria}
-    if spec.mode == "per-principle" and constitution is not None:
+    if spec.mode in _BY_PRINCIPLE and constitution is not None:
         own = {principle.id: principle.weight for principle in constitution.principles}
     for name in spec.weights:
         if name not in own:

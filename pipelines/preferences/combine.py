@@ -19,7 +19,7 @@ Rule = Literal["majority", "mean"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 # Judges that are made of other judges are stored under such names; no rule counts them again.
-DERIVED = ("ensemble:", "cascade:")
+DERIVED = ("ensemble:", "cascade:", "rule:", "route:")
 RELABELLED = ("+corrected", "+calibrated")  # by `workbench pairs`, with people's labels
 
 # Means of the same numbers in another order, or of 1 - p, differ in the last bits; labels must not.

@@ -125,6 +125,13 @@ def read_population(
     )
 
 
+def critical_pairs(project: Project) -> npt.NDArray[np.bool_]:
+    """Which pairs are safety-critical by `[audit.safety]`, shape (n_pairs,)."""
+    section = project.config.audit.safety
+    rule = SafetyRule(subsets=section.subsets, tags=section.tags, pattern=section.pattern)
+    return _safety_critical(project, rule, len(project.store))
+
+
 def _why_none(annotations: Annotations, label: str) -> npt.NDArray[np.int8]:
     """Reason of each pair, (n_pairs,), where its label turns out to be none."""
     mine = np.ones(len(annotations.verdict_pair), dtype=np.bool_)

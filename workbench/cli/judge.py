@@ -42,6 +42,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 BudgetUsd = Annotated[
     float | None, typer.Option(min=0.0, help="Stop before this many dollars are spent.")
 ]
+DespiteBatches = Annotated[
+    bool, typer.Option("--despite-batches", help="Ask also what is out in a batch.")
+]
 MaxRequests = Annotated[int | None, typer.Option(min=1, help="Stop after this many requests.")]
 
 
@@ -59,20 +62,24 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Ask about these pairs alone: an id a line."),
     ] = None,
+    despite_batches: DespiteBatches = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask what is pending. Stop it any time; the next run goes on and repeats nothing finished."""
     from workbench.project import Project
 
     opened = Project.open(project)
-    specs = _asked(chosen_judges(opened, names), bool(names))
+    specs = chosen_judges(opened, names)
     limits = _limits(opened, budget_usd, max_requests)
+    ids = _ids(only)
+    from workbench.judging import fitness_warnings
+
+    for warning in fitness_warnings(opened, specs):
+        print(f"workbench: {warning}", file=sys.stderr)
     if dry_run:
-        if only is not None:
-            raise BadInput("--dry-run estimates all that is pending; leave out --only")
-        _dry_run(opened, specs, limits, retry_failed, as_json)
+        _dry_run(opened, specs, limits, retry_failed, as_json, ids, despite_batches)
     else:
-        _run(opened, specs, limits, retry_failed, as_json, _ids(only))
+        _run(opened, specs, limits, retry_failed, as_json, ids, despite_batches)
 
 
 @app.command("export-batch")
@@ -83,21 +90,28 @@ def export_batch(
     budget_usd: BudgetUsd = None,
     max_requests: MaxRequests = None,
     retry_failed: RetryFailed = False,
+    despite_batches: DespiteBatches = False,
     as_json: AsJson = False,
 ) -> None:
     """Write what is pending as OpenAI batch files, to be answered at half price."""
     from pipelines.judge.batch_api import export_batches
-    from pipelines.judge.engines import question_of
     from pipelines.models.opening import check_bounded
+    from workbench.judging import question_for
     from workbench.project import Project
 
     opened = Project.open(project)
     (spec,) = chosen_judges(opened, [name])
     limits = _limits(opened, budget_usd, max_requests)
     check_bounded(spec, limits.max_requests)
-    question, _ = question_of(spec, _folders(opened))
+    question, _ = question_for(opened, spec, _folders(opened))
     done = export_batches(
-        opened.dir, opened.store, question, out, retry_failed=retry_failed, limits=limits
+        opened.dir,
+        opened.store,
+        question,
+        out,
+        retry_failed=retry_failed,
+        despite_batches=despite_batches,
+        limits=limits,
     )
     if as_json:
         _print_json({**vars(done), "files": [str(path) for path in done.files]})
@@ -107,6 +121,8 @@ def export_batch(
         f"{done.n_requests:,} requests of {done.n_judgments:,} judgments, "
         f"about {done.prompt_tokens:,} tokens{cost}"
     )
+    if done.n_out_before:
+        print(f"{done.n_out_before:,} judgments are out in an earlier batch, and not in this one")
     for path in done.files:
         print(f"wrote {path}")
 
@@ -122,13 +138,13 @@ def import_batch(
     from dataclasses import asdict
 
     from pipelines.judge.batch_api import import_batches
-    from pipelines.judge.engines import question_of
     from pipelines.judge.lock import project_lock
+    from workbench.judging import question_for
     from workbench.project import Project
 
     opened = Project.open(project)
     (spec,) = chosen_judges(opened, [name])
-    question, _ = question_of(spec, _folders(opened))
+    question, _ = question_for(opened, spec, _folders(opened))
     with project_lock(opened.dir):
         done = import_batches(opened.dir, opened.store, question, files)
     if as_json:
@@ -164,22 +180,6 @@ def chosen_judges(opened: "Project", names: list[str] | None) -> list["JudgeSpec
     return [known[name] for name in dict.fromkeys(names or known)]
 
 
-def _asked(specs: list["JudgeSpec"], named: bool) -> list["JudgeSpec"]:
-    """Those that are asked questions: not the trained labelers, which have a command of their own.
-
-    Raises:
-        BadInput: A labeler is named, or there are labelers alone.
-    """
-    asked = [spec for spec in specs if spec.engine != "labeler"]
-    labelers = [spec.name for spec in specs if spec.engine == "labeler"]
-    if labelers and (named or not asked):
-        raise BadInput(
-            f'judge "{labelers[0]}" is a trained labeler, which is asked nothing; '
-            f"`workbench labeler apply {labelers[0]}` labels all pairs"
-        )
-    return asked
-
-
 def _limits(opened: "Project", budget_usd: float | None, max_requests: int | None) -> "Limits":
     from pipelines.judge.budget import Limits
 
@@ -197,14 +197,20 @@ def _folders(opened: "Project") -> tuple[Path, ...]:
 
 
 def _dry_run(
-    opened: "Project", specs: list["JudgeSpec"], limits: "Limits", retry_failed: bool, as_json: bool
+    opened: "Project",
+    specs: list["JudgeSpec"],
+    limits: "Limits",
+    retry_failed: bool,
+    as_json: bool,
+    only: list[str] | None,
+    despite_batches: bool,
 ) -> None:
     from dataclasses import asdict
 
     from workbench.cli.judge_text import estimate_lines
     from workbench.judging import estimates
 
-    found = estimates(opened, specs, _folders(opened), retry_failed)
+    found = estimates(opened, specs, _folders(opened), retry_failed, only, despite_batches)
     if as_json:
         _print_json({"limits": asdict(limits), "judges": [asdict(one) for one in found]})
     else:
@@ -228,6 +234,7 @@ def _run(
     retry_failed: bool,
     as_json: bool,
     only: list[str] | None,
+    despite_batches: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -239,7 +246,16 @@ def _run(
     # A run lasts for hours and reads a little now and then: Arrow's own pool would keep it all.
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     with standing_bar() as on_standing:
-        runs = judge_all(opened, specs, _folders(opened), limits, retry_failed, on_standing, only)
+        runs = judge_all(
+            opened,
+            specs,
+            _folders(opened),
+            limits,
+            retry_failed,
+            on_standing,
+            only,
+            despite_batches,
+        )
     for line in warnings(runs):
         print(f"workbench: {line}", file=sys.stderr)
     if as_json:

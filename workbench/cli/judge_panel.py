@@ -277,6 +277,8 @@ def _price(opened: "Project", annotations: "Annotations", judge: str) -> "Price"
     if n_pairs:
         return Price(float(mine.sum()) / n_pairs)
     spec = next(one for one in opened.config.judges if one.name == judge)
+    if spec.engine == "labeler":
+        return Price(0.0, 0.0)
 
     from workbench.data_files import data_dir
     from workbench.judging import estimates

@@ -113,7 +113,12 @@ def run_lines(runs: Sequence[JudgeRun]) -> list[str]:
             f"{duration(run.seconds)} ({rate}), {spent.requests:,} requests, "
             f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out, {cost}"
         )
-    if any(run.n_pending for run in runs):
+        if run.n_out:
+            lines.append(
+                f"  {run.n_out:,} of the pending are out in a batch: import-batch brings them, "
+                "--despite-batches asks them now"
+            )
+    if any(run.n_pending > run.n_out for run in runs):
         lines.append("run it again to go on; what is done is not asked again")
     return lines
 

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from pipelines.config import PairsSection
 from pipelines.errors import BadInput
-from pipelines.judge.rules import RuleOptions, WeightOptions, filtered_out, violations_of, weight
+from pipelines.judge.ruled import Known, Ruled, apply_rule, known_violations
+from pipelines.judge.rules import RuleOptions, WeightOptions, filtered_out, weight
 from pipelines.preferences import filters, near_duplicates, reweight, schemes, splits
 from pipelines.preferences.combine import is_derived
-from pipelines.preferences.curate import FATES, Counts, Curated, Policy, curate
+from pipelines.preferences.curate import AI, FATES, Counts, Curated, Policy, curate
 from pipelines.preferences.sieve import Sieve
 from pipelines.records import LABELS
 from workbench.export.material import Material, gather
@@ -36,6 +37,7 @@ class PairSet:
     learned: Learned
     curated: Curated
     reasons: list[str]  # "" for a pair that is kept
+    flags: dict[int, str]  # by row: what the constitution's hard rule says of a pair
     weight: npt.NDArray[np.float64]  # 0 for a pair that is not kept
     split: npt.NDArray[np.object_]
     counts: Counts
@@ -76,6 +78,7 @@ class PairSet:
                 "brier_after": recalibration.brier_after.as_dict(),
             },
             "notes": list(self.learned.notes),
+            "flags": {flag: list(self.flags.values()).count(flag) for flag in self.flags.values()},
             "counts": self.counts.as_dict(),
             "splits": self.splits,
             "seconds": self.seconds,
@@ -90,8 +93,6 @@ class _Texts:
     response_a: npt.NDArray[np.uint64]
     response_b: npt.NDArray[np.uint64]
     place: npt.NDArray[np.float64]  # of the prompt, for the split
-    broken: dict[str, npt.NDArray[np.bool_]]  # constitution: why, and which pairs
-    weight: npt.NDArray[np.float64]  # by the constitution
 
 
 def make_pairs(
@@ -118,10 +119,17 @@ def make_pairs(
     splits.check_shares(options.test_share, options.validation_share)
     material = gather(project, round_name, options.label or None)
     learned = learn(project, material, options, store=store, on_pair=on_pair)
+    ai_label = sides(learned.soft) if learned.stored_as else material.evidence.ai_label
+    known, rule = None, rule_options(options)
+    if options.constitution != "off":
+        known = known_violations(project.store, checker_of(project, options.checks))
+    ruled = None
+    if known is not None and options.constitution == "rule":
+        ruled = apply_rule(ai_label, learned.soft, known, rule)
     evidence = replace(
         material.evidence,
-        ai_label=sides(learned.soft) if learned.stored_as else material.evidence.ai_label,
-        ai_p_a=learned.soft,
+        ai_label=ai_label if ruled is None else ruled.label,
+        ai_p_a=learned.soft if ruled is None else ruled.p_a,
     )
     section = project.config.curate
     policy = Policy(
@@ -136,7 +144,8 @@ def make_pairs(
         reasons = {why: curated.fate == FATES.index(why) for why in step.dropped}
         sieve.drop(step.name, step.policy, reasons, step.notes)
     _filter(project, material, curated, sieve, options)
-    texts = _read_texts(project, curated, sieve, options, on_pair)
+    by_rule = _uphold(curated, sieve, known, ruled, options)
+    texts = _read_texts(project, sieve, options, on_pair)
     _filter_texts(project, material, curated, sieve, texts, options)
     kept = np.flatnonzero(sieve.alive)
     if not len(kept):
@@ -150,7 +159,7 @@ def make_pairs(
         curated.p_a[kept],
         material.annotations.prompt[kept],
         subset,
-        before=curated.weight[kept] * texts.weight[kept],
+        before=curated.weight[kept] * by_rule[kept],
     )
     split = np.array(
         [
@@ -167,6 +176,7 @@ def make_pairs(
         learned=learned,
         curated=curated,
         reasons=sieve.reasons(),
+        flags={} if ruled is None else ruled.flags,
         weight=weights,
         split=split,
         counts=sieve.counts(curated.source, curated.label),
@@ -205,29 +215,94 @@ def _filter(
     )
 
 
-def _read_texts(
-    project: Project, curated: Curated, sieve: Sieve, options: PairsSection, on_pair: OnPair
-) -> _Texts:
+def rule_options(options: PairsSection) -> RuleOptions:
+    """The hard rule as `[pairs]` sets it."""
+    return RuleOptions(
+        principles=options.principles,
+        from_severity=options.from_severity,
+        worse_loses=options.worse_loses,
+        both=options.both_violate,
+        both_severe=options.both_severe,
+    )
+
+
+def checker_of(project: Project, asked: str) -> str | None:
+    """The judge of mode check whose findings count; None where there is none.
+
+    Args:
+        project: The project.
+        asked: Its name; empty for the only one.
+
+    Raises:
+        BadInput: Several have checked, and none is named.
+    """
+    if asked:
+        return asked
+    there = {file.judge for file in project.store.manifest().judged}
+    found = [
+        spec.name for spec in project.config.judges if spec.mode == "check" and spec.name in there
+    ]
+    if len(found) > 1:
+        raise BadInput(
+            f"several judges have checked the pairs ({', '.join(found)}); name one as checks in "
+            "the section pairs of project.toml, or by --checks"
+        )
+    return found[0] if found else None
+
+
+def _uphold(
+    curated: Curated,
+    sieve: Sieve,
+    known: Known | None,
+    ruled: Ruled | None,
+    options: PairsSection,
+) -> npt.NDArray[np.float64]:
+    """The constitution's step; returns what each pair weighs by it. People's labels stand."""
+    n = len(sieve.alive)
+    weights = np.ones(n)
+    if known is None:
+        sieve.drop("constitution", "off", {})
+        return weights
+    broken: dict[str, npt.NDArray[np.bool_]] = {}
+    notes = {"not checked": int((sieve.alive & ~known.checked).sum())}
+    by_weight = WeightOptions(
+        principles=options.principles, minor=options.minor_weight, severe=options.severe_weight
+    )
+    by_ai = curated.source == AI
+    for row, violations in known.broken.items():
+        if not sieve.alive[row]:
+            continue
+        why = None
+        label = LABELS[int(curated.label[row])]
+        if options.constitution == "weights":
+            weights[row] = weight(label, violations, by_weight)
+        elif options.constitution == "filter":
+            why = filtered_out(label, violations, rule_options(options))
+        elif ruled is not None and by_ai[row]:
+            flag = ruled.flags.get(row)
+            if flag is not None:
+                notes[flag] = notes.get(flag, 0) + 1
+            why = flag if ruled.dropped[row] else None
+        if why is not None:
+            broken.setdefault(why, np.zeros(n, dtype=np.bool_))[row] = True
+    if not known.checked.any():
+        notes = {}
+    sieve.drop("constitution", options.constitution, broken, notes)
+    return weights
+
+
+def _read_texts(project: Project, sieve: Sieve, options: PairsSection, on_pair: OnPair) -> _Texts:
     n = len(sieve.alive)
     hashes = np.zeros((3, n), dtype=np.uint64)
-    place, by_rule = np.zeros(n), np.ones(n)
-    rule, by_weight = RuleOptions(), WeightOptions()
-    broken: dict[str, npt.NDArray[np.bool_]] = {}
+    place = np.zeros(n)
     n_alive = int(sieve.alive.sum())
     texts = project.store.iter_texts(sieve.alive)
     for n_done, (row, pair) in enumerate(texts, start=1):
         prompt = pair.prompt_json()
         hashes[:, row] = _hash(prompt), _hash(pair.response_a), _hash(pair.response_b)
         place[row] = splits.place_of(prompt, options.seed)
-        label = LABELS[int(curated.label[row])]
-        if options.constitution == "weights":
-            by_rule[row] = weight(label, violations_of(pair), by_weight)
-        elif options.constitution == "filter":
-            why = filtered_out(label, violations_of(pair), rule)
-            if why is not None:
-                broken.setdefault(why, np.zeros(n, dtype=np.bool_))[row] = True
         on_pair(n_done, n_alive)
-    return _Texts(hashes[0], hashes[1], hashes[2], place, broken, by_rule)
+    return _Texts(hashes[0], hashes[1], hashes[2], place)
 
 
 def _filter_texts(
@@ -239,7 +314,6 @@ def _filter_texts(
     options: PairsSection,
 ) -> None:
     """The filters that read the texts, cheap ones first, and the scheme."""
-    sieve.drop("constitution", options.constitution, texts.broken)
     again = filters.repeated(texts.prompt, texts.response_a, texts.response_b, sieve.alive)
     again = again if options.duplicates == "drop" else {}
     sieve.drop("exact duplicates", options.duplicates, again)

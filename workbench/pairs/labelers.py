@@ -1,5 +1,6 @@
 """Trained labelers of a project (`runs/labelers/NAME`): its labels in, labels of all pairs out."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ import numpy as np
 
 from pipelines.errors import BadInput, Undefined
 from pipelines.formats.fingerprints import has_text
-from pipelines.judge.derived import make_record, write_record
+from pipelines.judge.derived import is_stale, make_record, read_record, write_record
 from pipelines.judge.labeler.card import Labelled
 from pipelines.judge.labeler.fit import load_labeler
 from pipelines.preferences.audited import audited_labels
@@ -58,8 +59,28 @@ def human_labels(project: Project, round_name: str | None) -> Labelled:
     return Labelled(project.store.pairs(audited.row.tolist()), audited)
 
 
-def apply_labeler(project: Project, name: str, on_pair: OnPair) -> Applied:
-    """Store a labeler's judgments on all pairs of the project under its name.
+def is_applied(project: Project, name: str, stored_as: str) -> bool:
+    """Whether the labeler as it is has labelled the pairs as they are, under this name."""
+    record = read_record(project.dir, stored_as)
+    return (
+        record is not None
+        and not is_stale(project.store, record)
+        and stored_as in {file.judge for file in project.store.manifest().judged}
+        and record.settings.get("labeler") == _fingerprint(project, name)
+    )
+
+
+def _fingerprint(project: Project, name: str) -> str:
+    """Names the labeler's data card and the pairs: another fit, another fingerprint."""
+    card = (labeler_folder(project.dir, name) / "labeler.json").read_bytes()
+    texts = project.store.text_hashes()
+    return hashlib.sha256(card + texts.tobytes()).hexdigest()
+
+
+def apply_labeler(
+    project: Project, name: str, on_pair: OnPair, *, stored_as: str | None = None
+) -> Applied:
+    """Store a labeler's judgments on all pairs of the project under its name, or another.
 
     Pairs that it was fitted on get their out-of-fold labels, so that holding it against people
     stays honest.
@@ -68,6 +89,8 @@ def apply_labeler(project: Project, name: str, on_pair: OnPair) -> Applied:
         BadInput: No such labeler, or imported verdicts have its name.
     """
     labeler = load_labeler(labeler_folder(project.dir, name))
+    fingerprint = _fingerprint(project, name)
+    name = stored_as or name
     store = project.store
     project.store.check_judge_name(name)
     n_pairs = len(store)
@@ -102,7 +125,11 @@ def apply_labeler(project: Project, name: str, on_pair: OnPair) -> Applied:
         f"trained labeler ({labeler.card.kind})",
         (),
         learned,
-        {"out_of_fold_on_learned_pairs": True, **labeler.card.settings},
+        {
+            "out_of_fold_on_learned_pairs": True,
+            **labeler.card.settings,
+            "labeler": fingerprint,
+        },
     )
     n_labelled = store.put_judgments_by_row(name, judgments())
     write_record(project.dir, record)

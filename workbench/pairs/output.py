@@ -27,6 +27,7 @@ _SCHEMA = pa.schema(
         ("weight", pa.float64()),
         ("split", pa.string()),
         ("dropped", pa.string()),  # why; null for a pair that is kept
+        ("flag", pa.string()),  # what the constitution's hard rule says of it; null for nothing
     ]
 )
 
@@ -83,6 +84,7 @@ def _table(ids: list[str], made: PairSet) -> pa.Table:
         made.weight.tolist(),
         [name if here else None for name, here in zip(made.split, kept, strict=True)],
         [reason or None for reason in made.reasons],
+        [made.flags.get(row) for row in range(len(ids))],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA)

@@ -114,8 +114,11 @@ def test_what_the_service_did_not_answer_stays_pending(world):
     assert (done.n_unanswered, done.n_foreign, done.n_failed) == (3, 1, 2)
     assert done.n_judged == 53
     assert done.n_pending == 5
+    # Of two judgments the file said nothing: they are still out, until the owner gives them up.
     run = world.judge(retry_failed=True)
-    assert (run.n_new, run.n_judged) == (7, 60)
+    assert (run.n_new, run.n_out) == (5, 2)
+    run = world.judge(despite_batches=True)
+    assert (run.n_new, run.n_judged) == (2, 60)
 
 
 def test_files_are_split_and_limited(world, monkeypatch):
@@ -123,10 +126,10 @@ def test_files_are_split_and_limited(world, monkeypatch):
     files = export(world, "batch")
     assert [path.name for path in files] == ["j-001.jsonl", "j-002.jsonl", "j-003.jsonl"]
     assert [path.read_text().count("\n") for path in files] == [25, 25, 10]
-    (few,) = export(world, "few", limits=Limits(max_requests=7))
+    (few,) = export(world, "few", limits=Limits(max_requests=7), despite_batches=True)
     assert few.read_text().count("\n") == 7
     with pytest.raises(BadInput, match="already there and is never overwritten"):
-        export(world, "few")
+        export(world, "few", despite_batches=True)
     assert sorted(path.name for path in (world.folder / "few").iterdir()) == ["j-001.jsonl"]
 
 
@@ -136,3 +139,32 @@ def test_a_file_that_is_none_of_answers_is_said_to_be(world):
         take(world, requests)
     with pytest.raises(BadInput, match="cannot be read"):
         take(world, world.folder / "nowhere.jsonl")
+
+
+def test_what_is_out_in_a_batch_is_asked_of_nobody_else_until_it_is_back(world):
+    files = export(world, "batch", limits=Limits(max_requests=20))
+    run = world.judge()
+    assert (run.n_judged, run.n_pending, run.n_out) == (40, 20, 20)
+    assert world.server.stats()["requests"] == 40
+    again = export_batches(world.folder, world.store, world.question(), world.folder / "again")
+    assert (again.n_requests, again.n_out_before) == (0, 20)
+    done = take(world, answered(world.server, files, world.folder / "out.jsonl"))
+    assert (done.n_judged, done.n_pending) == (20, 0)
+    assert world.judge().n_out == 0
+    assert world.server.stats()["repeated"] == 0
+
+
+def test_a_batch_that_never_comes_back_can_be_given_up(world):
+    export(world, "batch")
+    assert world.judge().n_judged == 0
+    assert world.judge(despite_batches=True).n_judged == 60
+    assert world.judge().n_out == 0
+
+
+def test_what_the_service_left_unanswered_is_not_out_any_more(world):
+    out = answered(world.server, export(world, "batch"), world.folder / "out.jsonl")
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    lines[0] |= {"response": None, "error": {"code": "batch_expired"}}
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    take(world, out)
+    assert (world.judge().n_judged, world.judge().n_pending) == (60, 0)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from pipelines.errors import BadInput
-from pipelines.judge.checks import check_pair
-from pipelines.judge.rules import RuleOptions, Violation, rule
+from pipelines.judge.checks import check_pair, violations_said
+from pipelines.judge.modes import judge_pair
+from pipelines.judge.rules import PairViolations, RuleOptions, Violation, rule
 from pipelines.models.engine import Reply, Request
 
 
@@ -70,3 +71,32 @@ def test_without_a_constitution_there_is_nothing_to_check(judge, pair):
     spec, template = judge()
     with pytest.raises(BadInput, match='judge "j": checks need a constitution'):
         next(check_pair(spec, template, pair))
+
+
+def test_as_a_mode_the_response_that_breaks_less_wins_and_what_is_broken_is_kept(
+    judge, drive, pair
+):
+    spec, template = judge(mode="check", constitution="brand-voice")
+
+    def engine(request: Request) -> Reply:
+        asked = request.messages[1].content
+        bad = pair.response_b in asked and "password" in asked
+        return Reply(text=f"Violation: {'minor' if bad else 'none'}")
+
+    judgment = drive(judge_pair(spec, template, pair, None), engine)
+    assert (judgment.label, judgment.order, judgment.failure) == ("A", None, None)
+    broken = Violation(principle="customer-data", severity="minor")
+    assert violations_said(judgment.raw) == PairViolations(b=(broken,))
+    clean = drive(
+        judge_pair(spec, template, pair, None), lambda request: Reply(text="Violation: none")
+    )
+    assert (clean.label, violations_said(clean.raw)) == ("tie", PairViolations())
+
+
+def test_a_check_that_failed_is_no_finding(judge, drive, pair):
+    spec, template = judge(mode="check", constitution="brand-voice")
+    failed = drive(judge_pair(spec, template, pair, None), lambda request: Reply(text="Hm."))
+    assert failed.failure == "unparsed"
+    assert violations_said(failed.raw) is None
+    assert violations_said(None) is None
+    assert violations_said('{"first": -1.0, "second": -2.0}') is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipelines.errors import BadInput
 from pipelines.judge.modes import asked_orders, calls_per_judgment, judge_pair
 from pipelines.judge.principles import principle_verdicts
-from pipelines.judge.spec import Mode
+from pipelines.judge.spec import ALONE, Mode
 from pipelines.models.engine import Reply, Request
 from pipelines.records import PreferencePair
 
@@ -28,7 +28,7 @@ CONSTITUTIONS = {
 
 def keys_of(mode: str, answer: str = "logprob", language: str = "en") -> dict[str, object]:
     keys: dict[str, object] = {"mode": mode, "language": language, "answer": answer, "samples": 3}
-    if mode == "per-principle":
+    if mode in ("per-principle", "check"):
         keys["constitution"] = CONSTITUTIONS[language]
     return keys
 
@@ -55,6 +55,8 @@ def opinionated(request: Request) -> Reply:
         return Reply(answer_logprobs=(-(number % 700) / 100, -(number // 700 % 700) / 100))
     if number % 29 == 0:
         return Reply(text="Well, that depends.")
+    if "Violation:" in asked or "违反：" in asked:
+        return Reply(text=f"Violation: {('none', 'none', 'minor', 'severe')[number % 4]}")
     if "Rating:" in asked or "评分：" in asked:
         return Reply(text=f"Rating: {1 + number % 10}")
     if "Winner:" in asked or "胜者：" in asked:
@@ -128,7 +130,7 @@ def test_swapping_the_pair_and_the_order_mirrors_the_judgment(
         assert (one.p_a is None) == (swapped.p_a is None)
         if one.p_a is not None:
             assert one.p_a == pytest.approx(swapped.p_a, abs=1e-12)
-        if mode != "rating":  # its raw speaks of a and b, which have no order
+        if mode not in ALONE:  # its raw speaks of a and b, which have no order
             assert one.raw == two.raw
             pairs = zip(principle_verdicts(one), principle_verdicts(swapped), strict=True)
             assert all(mine.label == theirs.label for mine, theirs in pairs)
@@ -380,7 +382,7 @@ def test_the_count_of_calls_is_what_is_asked(judge, drive, pair, mode, answer, r
         asked.append(request)
         if request.answers is not None:
             return Reply(answer_logprobs=(-1.0, -2.0))
-        return text("Fine.\nWinner: A\nConfidence: 1\nRating: 3")
+        return text("Fine.\nWinner: A\nConfidence: 1\nRating: 3\nViolation: none")
 
     assert drive(judge_pair(spec, template, pair, asked_orders(spec)[0]), engine).label
     assert len(asked) == calls_per_judgment(spec, template)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from judge_world import World, ask_in_rounds, ask_plainly, import_pairs
 from protocol_server import ServerHandle
@@ -59,7 +60,7 @@ def test_what_was_asked_in_one_order_is_kept_when_both_are_wanted(world):
     spec = JudgeSpec(name="j", model="m", base_url=world.server.url, orders=("ba",))
     one = Question(spec, "t1", spec.orders, ask_plainly)
     assert one.hash == world.question().hash
-    asyncio.run(run_judge(world.folder, world.store, one, world.engine(), Budget(Limits())))
+    asyncio.run(run_judge(world.folder, world.store, one, world.engine, Budget(Limits())))
     assert {order for _, order in world.verdicts()} == {"ba"}
     assert world.judge().n_new == 100
     assert world.server.stats()["repeated"] == 0
@@ -272,7 +273,7 @@ def test_told_twice_it_stops_at_once(world):
             world.folder,
             world.store,
             world.question(),
-            world.engine(),
+            world.engine,
             Budget(Limits()),
             stop=stop,
         )
@@ -330,3 +331,38 @@ def test_sigkill_at_any_moment_repeats_at_most_what_was_in_flight(world):
     runs = read_manifest(JudgeFolder(world.folder, "j").manifest, "j").runs
     assert [one.ended for one in runs].count("killed") == n_hit
     assert read_manifest(JudgeFolder(world.folder, "j").manifest, "j").spent.requests == 600
+
+
+def test_no_engine_is_opened_for_nothing(world):
+    world.judge()
+
+    def nobody():
+        raise AssertionError("an engine was opened though nothing is pending")
+
+    again = asyncio.run(
+        run_judge(world.folder, world.store, world.question(), nobody, Budget(Limits()))
+    )
+    assert (again.ended, again.n_new, again.n_pending) == ("done", 0, 0)
+
+
+def test_an_engine_that_cannot_be_opened_is_an_error_that_the_manifest_keeps(world):
+    def broken():
+        raise BadInput("no such model")
+
+    with pytest.raises(BadInput, match="no such model"):
+        asyncio.run(
+            run_judge(world.folder, world.store, world.question(), broken, Budget(Limits()))
+        )
+    manifest = read_manifest(JudgeFolder(world.folder, "j").manifest, "j")
+    assert (manifest.runs[-1].ended, manifest.runs[-1].error) == ("failed", "no such model")
+
+
+def test_pairs_outside_the_judges_route_are_not_wanted(world):
+    wanted = np.zeros(len(world.store), dtype=bool)
+    wanted[:3] = True
+    question = replace(world.question(), wanted=wanted)
+    run = asyncio.run(
+        run_judge(world.folder, world.store, question, world.engine, Budget(Limits()))
+    )
+    assert (run.n_wanted, run.n_judged, run.n_pending) == (6, 6, 0)
+    assert {pair for pair, _ in world.verdicts()} == {"p0", "p1", "p2"}

@@ -45,6 +45,7 @@ NOT_ASKED: dict[str, Any] = {
     "constitution": "some.toml",
     "orders": ("ab",),
     "abstain_below": 0.9,
+    "route": "critical",
 }
 
 

@@ -136,7 +136,7 @@ def test_a_judge_that_cannot_be_asked_is_named_with_what_to_do(data, keys, words
 
 def mode_keys(mode: str, language: str = "en") -> dict[str, object]:
     keys: dict[str, object] = {"mode": mode, "language": language}
-    if mode == "per-principle":
+    if mode in ("per-principle", "check"):
         keys["constitution"] = constitution_for(language)
     return keys
 

@@ -95,6 +95,36 @@ def test_a_dry_run_says_what_it_takes_and_asks_nothing(workbench, add_judge, pro
     assert plain["usd"] == pytest.approx(run["spent"]["usd"], rel=0.15)
 
 
+def test_a_dry_run_may_be_of_some_pairs_alone(workbench, add_judge, tmp_path):
+    add_judge("plain")
+    ids = tmp_path / "ids.txt"
+    ids.write_text("p3\np5\n")
+    code, out, _ = workbench("--dry-run", "--only", str(ids), "--json")
+    assert (code, json.loads(out)["judges"][0]["n_pending"]) == (0, 4)
+
+
+def test_a_judge_that_is_the_policy_or_no_larger_is_warned_about(
+    workbench, add_judge, folder, tmp_path
+):
+    from pipelines.importing import import_file
+
+    project = Project.open(folder)
+    row = {"prompt": "q", "response_a": "a", "response_b": "b", "model_b": "acme-13b"}
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps({**row, "model_a": "org/Judge-7B"}) + "\n")
+    import_file(project.store, more, project.config)
+    add_judge("one", model="judge-7b")
+    add_judge("big", model="giant")
+    code, _, err = workbench("--dry-run")
+    assert code == 0
+    assert 'judge "one": the judge "judge-7b" is the policy that it labels' in err
+    assert "(7B) is no larger than the policy" in err
+    assert "giant" not in err
+    config = folder / "project.toml"
+    config.write_text(config.read_text().replace("sizes = {}", 'sizes = {"giant" = 3}'))
+    assert 'the judge "giant" (3B) is no larger' in workbench("--dry-run")[2]
+
+
 def test_judges_are_asked_and_their_labels_combine(workbench, add_judge, folder, protocol_server):
     add_judge("one")
     add_judge("two", mode="verdict")
@@ -197,7 +227,8 @@ def test_bounds_stop_cleanly_and_say_so(workbench, add_judge):
         ((), {"base_url": "http://models.example/v1"}, "has no price"),
         ((), {"api_key_env": "NO_SUCH_KEY_HERE"}, "NO_SUCH_KEY_HERE is not set"),
         ((), {"template": "nothing"}, 'template "nothing" is no file'),
-        ((), {"engine": "labeler"}, "`workbench labeler apply one` labels all pairs"),
+        ((), {"engine": "labeler"}, "no labeler"),
+        (("--only", "nowhere.txt"), {}, "cannot be read as a list of ids"),
         (("--max-requests", "0"), {}, None),
     ],
 )

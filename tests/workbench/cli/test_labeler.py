@@ -71,6 +71,26 @@ def test_on_its_own_pairs_it_stays_out_of_fold(project):
     assert p_a[:90] == pytest.approx(card["out_of_fold"])
 
 
+def test_a_labeler_in_the_run_file_is_run_like_any_judge_and_only_when_it_must(project):
+    folder = str(project.dir)
+    run("labeler", "fit", "polite", "--project", folder)
+    with (project.dir / "project.toml").open("a") as config:
+        config.write('[[judges]]\nname = "mine"\nengine = "labeler"\nmodel = "polite"\n')
+    said = run("judge", "--project", folder, "--json")
+    assert said.exit_code == 0, said.output
+    (done,) = json.loads(said.stdout)["judges"]
+    assert (done["judge"], done["n_new"], done["n_judged"]) == ("mine", 150, 150)
+    label = combine_judge(Project.open(project.dir).store.annotations(), "mine").label
+    truth = project.store.meta_values("truth").astype(int)
+    assert (label[90:] == truth[90:]).mean() > 0.9
+    again = run("judge", "mine", "--project", folder, "--json")
+    assert json.loads(again.stdout)["judges"][0]["n_new"] == 0
+    run("labeler", "fit", "polite", "--project", folder, "--seed", "1")
+    anew = run("judge", "--project", folder, "--json")
+    assert json.loads(anew.stdout)["judges"][0]["n_new"] == 150
+    assert run("judge", "--dry-run", "--project", folder).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -189,3 +189,90 @@ def test_the_command_prints_the_steps_and_writes_what_became_of_each_pair(projec
     n_kept = sum(reason is None for reason in table["dropped"])
     assert n_kept == kept["counts"]["n_kept"] == facts["counts"]["n_kept"]
     assert kept["correction"]["over_judge"]["accuracy_gain"]["n"] == N_LABELLED - 1
+
+
+BAD = {"principle": "private", "severity": "severe"}
+
+
+def violating(folder: Path) -> Project:
+    """Judge sol prefers A everywhere. Pairs 0, 1, 2: A, B, both break the constitution."""
+    made = [
+        {
+            "id": f"p{k}",
+            "prompt": f"question {k}",
+            "response_a": f"one {k}",
+            "response_b": f"two {k}",
+            "ai": [{"judge": "sol", "order": "ab", "p_a": 0.9}],
+            "meta": {"violations": {"a": [BAD] * (k in (0, 2)), "b": [BAD] * (k in (1, 2))}}
+            if k < 5
+            else {},
+        }
+        for k in range(12)
+    ]
+    return project_of(folder, made)
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "gone"),
+    [
+        ({"constitution": "rule"}, {0: "B", 1: "A"}, {2: "both violate severely"}),
+        ({"constitution": "rule", "both_severe": "judge"}, {0: "B", 1: "A", 2: "A"}, {}),
+        ({"constitution": "rule", "principles": ("harmless",)}, {0: "A", 1: "A", 2: "A"}, {}),
+        ({"constitution": "off"}, {0: "A", 1: "A", 2: "A"}, {}),
+        (
+            {"constitution": "filter"},
+            {1: "A"},
+            {
+                0: "the preferred response violates the constitution",
+                2: "both responses violate the constitution",
+            },
+        ),
+    ],
+)
+def test_the_constitution_rules_filters_or_is_left_out(tmp_path, settings, label, gone):
+    project = violating(tmp_path / "p")
+    made = make_pairs(project, PairsSection(correct=False, recalibrate="off", **settings))
+    for row in (0, 1, 2):
+        assert made.reasons[row] == gone.get(row, "")
+        if row in label:
+            assert made.curated.label[row] == "AB".index(label[row])
+    assert all(made.curated.label[5:] == 0)
+    step = next(one for one in made.counts.steps if one.name == "constitution")
+    assert step.n_in - step.n_out == len(gone)
+    if settings == {"constitution": "rule"}:
+        assert made.curated.p_a[0] == 0.0
+        assert made.as_dict()["flags"] == {
+            "the rule overturns the judge": 1,
+            "both violate severely": 1,
+        }
+        assert step.notes["not checked"] == 7
+
+
+def test_as_weights_the_constitution_lowers_a_pair(tmp_path):
+    project = violating(tmp_path / "p")
+    options = PairsSection(
+        correct=False, recalibrate="off", constitution="weights", severe_weight=0.25
+    )
+    weight = make_pairs(project, options).weight
+    assert weight[0] / weight[1] == pytest.approx(0.25)
+
+
+def test_the_rule_does_not_overrule_people(tmp_path):
+    project = violating(tmp_path / "p")
+    made = [
+        {
+            "id": "people",
+            "prompt": "question",
+            "response_a": "one",
+            "response_b": "two",
+            "ai": [{"judge": "sol", "order": "ab", "p_a": 0.9}],
+            "human": [{"annotator": "ana", "label": "A"}],
+            "meta": {"violations": {"a": [BAD], "b": []}},
+        }
+    ]
+    path = tmp_path / "more.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    import_file(project.store, path, project.config)
+    options = PairsSection(correct=False, recalibrate="off", constitution="rule")
+    done = make_pairs(Project.open(project.dir), options)
+    assert (done.curated.label[12], done.reasons[12]) == (0, "")

@@ -1,40 +1,13 @@
-"""Which way a pair is judged, and whether the judge is fit for the policy that it labels.
+"""Whether a judge is fit for the policy that it labels.
 
-Safety-critical prompts go to the constitutional path (a judge per principle), the rest to plain
-judging. A judge that is the policy itself, or no larger, is warned about: it cannot see what the
-policy cannot, and known gains then plateau.
+A judge that is the policy itself, or no larger, is warned about: it cannot see what the policy
+cannot, and known gains then plateau.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal, Protocol
-
-from pydantic import JsonValue
-
-from pipelines.records import PreferencePair
-
-Route = Literal["constitutional", "plain"]
-
-
-class CriticalRule(Protocol):
-    """What makes a pair safety-critical; `[audit.safety]` of the project is one."""
-
-    @property
-    def subsets(self) -> tuple[str, ...]:
-        """Values of `subset`."""
-        ...
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Values in `meta.tags` or `meta.tag`."""
-        ...
-
-    @property
-    def pattern(self) -> str:
-        """A regular expression, searched in the prompt, upper and lower case alike."""
-        ...
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -45,22 +18,6 @@ class JudgeWarning:
     judge_model: str
     policy_model: str
     sentence: str
-
-
-def route(pair: PreferencePair, critical: CriticalRule) -> Route:
-    """The path of a pair: constitutional when any part of the rule holds for it."""
-    return "constitutional" if is_critical(pair, critical) else "plain"
-
-
-def is_critical(pair: PreferencePair, rule: CriticalRule) -> bool:
-    """Whether a pair is safety-critical, as the audit's own stratum reads the same rule."""
-    if pair.subset is not None and pair.subset in rule.subsets:
-        return True
-    if rule.tags and any(
-        tag in rule.tags for key in ("tags", "tag") for tag in _texts(pair.meta.get(key))
-    ):
-        return True
-    return bool(rule.pattern) and _compiled(rule.pattern).search(_prompt_text(pair)) is not None
 
 
 def judge_warnings(
@@ -127,19 +84,3 @@ def _model_name(model: str) -> str:
     while (shorter := _PACKED.sub("", name)) != name:
         name = shorter
     return name
-
-
-@lru_cache(maxsize=16)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
-
-def _texts(value: JsonValue) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str)]
-
-
-def _prompt_text(pair: PreferencePair) -> str:
-    if isinstance(pair.prompt, str):
-        return pair.prompt
-    return "\n".join(turn.content for turn in pair.prompt)

@@ -1,41 +1,8 @@
-"""Which way a pair goes, and which judges are warned about."""
+"""Which judges are warned about."""
 
 import pytest
 
-from pipelines.config import SafetySection
-from pipelines.judge.routing import judge_warnings, parameters_in_name, route
-from pipelines.records import Message, PreferencePair
-
-RULE = SafetySection(subsets=("refusals",), tags=("medical", "legal"), pattern=r"\bdose\b")
-
-
-def a_pair(**keys: object) -> PreferencePair:
-    return PreferencePair(**({"prompt": "hello", "response_a": "a", "response_b": "b"} | keys))
-
-
-@pytest.mark.parametrize(
-    ("keys", "path"),
-    [
-        ({}, "plain"),
-        ({"subset": "refusals"}, "constitutional"),
-        ({"subset": "chat"}, "plain"),
-        ({"meta": {"tags": ["law", "legal"]}}, "constitutional"),
-        ({"meta": {"tag": "medical"}}, "constitutional"),
-        ({"meta": {"tags": "chat", "tag": 3}}, "plain"),
-        ({"meta": {"topic": "medical"}}, "plain"),
-        ({"prompt": "Which Dose is safe?"}, "constitutional"),
-        ({"prompt": "overdoses in novels"}, "plain"),
-        ({"prompt": (Message(role="user", content="a dose?"),)}, "constitutional"),
-        ({"response_a": "the dose is 3"}, "plain"),
-    ],
-)
-def test_safety_critical_pairs_take_the_constitutional_path(keys, path):
-    assert route(a_pair(**keys), RULE) == path
-
-
-def test_without_a_rule_every_pair_is_judged_plainly():
-    pair = a_pair(subset="refusals", meta={"tags": ["medical"]})
-    assert route(pair, SafetySection()) == "plain"
+from pipelines.judge.fitness import judge_warnings, parameters_in_name
 
 
 @pytest.mark.parametrize(
