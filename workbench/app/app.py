@@ -9,6 +9,7 @@ import streamlit as st
 
 from pipelines.errors import WorkbenchError
 from workbench.app.access import Viewer, project_dir, remember_name, viewer_here
+from workbench.app.frame import dress
 from workbench.app.listing import REVIEW, VIEWS, View, listed, path_of
 from workbench.app.warming import warm_up
 from workbench.project import Project
@@ -63,6 +64,8 @@ def _nothing() -> None:
 
 
 def _guarded(view: View, project: Project, viewer: Viewer) -> None:
+    if view is not REVIEW:
+        dress()
     try:
         show(view, project, viewer)
     except WorkbenchError as error:

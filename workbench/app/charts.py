@@ -47,8 +47,8 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
         x=t, y=list(path.estimate), line={"color": BLUE, "width": 2}, name="agreement"
     )
     for line, name, colour, place in (
-        (gate.trust_above, "TRUST above", GREEN, "top left"),
-        (gate.warn_below, "WARN below", RED, "bottom left"),
+        (gate.trust_above, "TRUST above", GREEN, "top right"),
+        (gate.warn_below, "WARN below", RED, "bottom right"),
     ):
         figure.add_hline(
             y=line,
@@ -61,7 +61,9 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
         figure.add_vline(
             x=decided_at, line={"color": GREY}, annotation_text=f"decided at {decided_at}"
         )
-    low = float(np.nanmin(path.low)) if len(t) else 0.0
+    # The first labels leave everything open: they would press the rest against the top.
+    later = np.asarray(path.low)[len(t) // 10 :]
+    low = float(np.nanmin(later)) if len(later) else 0.0
     figure.update_yaxes(**_percent_axis("agreement"), range=[max(0.0, min(low, 0.6) - 0.02), 1.0])
     figure.update_xaxes(title="labels, in draw order")
     return _finish(figure, 360)
@@ -123,11 +125,16 @@ def estimates_figure(
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
     for position, (name, at) in enumerate((lines or {}).items()):
-        figure.add_vline(
+        figure.add_vline(x=at, line={"dash": "dash", "color": GREY})
+        # Above the rows, not among them.
+        figure.add_annotation(
             x=at,
-            line={"dash": "dash", "color": GREY},
-            annotation_text=name,
-            annotation_position="top left" if position % 2 else "top right",
+            y=1.0,
+            yref="paper",
+            yanchor="bottom",
+            xanchor="right" if position % 2 else "left",
+            text=name,
+            showarrow=False,
         )
     figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
     figure.update_xaxes(**(_percent_axis(axis) if percent else {"title": axis, "zeroline": True}))

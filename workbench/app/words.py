@@ -17,6 +17,7 @@ DECISION_WORDS = {
     "BETWEEN": "the labels lie between the two lines",
     "UNDECIDED": "the labels so far do not decide",
 }
+STRATUM_WORDS = {"main": "Pairs outside the safety stratum", "safety": "Safety-critical pairs"}
 
 
 def plain(text: str) -> str:

@@ -1,5 +1,6 @@
 """Can these AI labels be trusted, and where is the judge wrong? The page that answers it."""
 
+import pandas as pd
 import streamlit as st
 
 from pipelines.agreement.annotations import LABEL_NAMES
@@ -9,14 +10,19 @@ from pipelines.errors import Undefined
 from workbench.app import charts
 from workbench.app.findings import Findings, agreement_of, confusion, find, round_names
 from workbench.app.views.judge_errors import show_judge_errors
-from workbench.app.words import DECISION_WORDS, download, estimates_table, interval_words, plain
+from workbench.app.words import (
+    DECISION_WORDS,
+    STRATUM_WORDS,
+    download,
+    estimates_table,
+    interval_words,
+    plain,
+)
 from workbench.audit.certificate import fixed_sample
 from workbench.audit.certificate_file import Interval
 from workbench.audit.reading import StratumReading
 from workbench.audit.reviewed import label_codes
 from workbench.project import Project
-
-_STRATUM_WORDS = {"main": "All pairs outside the safety stratum", "safety": "Safety-critical pairs"}
 
 
 def render(project: Project) -> None:
@@ -38,7 +44,7 @@ def render(project: Project) -> None:
     )
     for part in findings.reading.strata:
         if len(findings.reading.strata) > 1:
-            st.header(_STRATUM_WORDS[part.design.name])
+            st.header(STRATUM_WORDS[part.design.name])
         _show_gate(findings, part)
     main = findings.reading.main
     audited = findings.audited("main")
@@ -167,6 +173,10 @@ def _show_confusion(findings: Findings) -> None:
         f"n = {int(table.sum()):,} audited pairs. On the diagonal they agree. {a_b + b_a:,} pairs "
         "have the opposite label; the Disagreements page lists them."
     )
+    rows = [f"people say {name}" for name in LABEL_NAMES]
+    counts = pd.DataFrame(table, columns=[f"AI says {name}" for name in LABEL_NAMES])
+    counts.insert(0, "", rows)
+    download(counts, "confusion.csv", "csv-confusion")
 
 
 def _show_people(findings: Findings) -> None:
@@ -204,10 +214,12 @@ def _show_cost(project: Project, findings: Findings) -> None:
         api = f" The judges' {n_verdicts:,} verdicts: "
         api += f"{n_verdicts / 1000 * costs.api_usd_per_1000:,.2f} USD."
     st.write(spent + api)
-    for part in findings.reading.strata:
+    strata = findings.reading.strata
+    for part in strata:
         fixed = fixed_sample(part)
         if fixed is not None:
-            st.caption(f"{_STRATUM_WORDS[part.design.name]}: {fixed.sentence}")
+            of = f"{STRATUM_WORDS[part.design.name]}: " if len(strata) > 1 else ""
+            st.caption(of + fixed.sentence)
 
 
 def _estimate(value: Interval | None) -> Estimate | None:

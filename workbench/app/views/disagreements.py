@@ -38,6 +38,9 @@ def render(project: Project) -> None:
         st.info("No pair of this kind. Choose another kind above, or wait for more labels.")
         return
     table = _table(listed)
+    table = table.drop(columns=[name for name in table if (table[name] == "").all()])
+    if table["sure"].isna().all():
+        table = table.drop(columns="sure")
     event = st.dataframe(
         table,
         hide_index=True,
@@ -74,6 +77,9 @@ def _choose(findings: Findings) -> pd.DataFrame:
     st.caption(
         f"{len(found):,} pairs of {len(items):,} labelled. 'Sure' is the judge's probability of "
         "its own label: a confident error says most about the judge."
+        if found["sure"].notna().any()
+        else f"{len(found):,} pairs of {len(items):,} labelled. This judge gave no probabilities, "
+        "so its errors cannot be sorted by confidence."
     )
     return found
 
@@ -89,7 +95,7 @@ def _table(found: pd.DataFrame) -> pd.DataFrame:
             "AI": found["ai"],
             "sure": found["sure"].round(3),
             "people": found["votes"].map(_votes_text),
-            "decided": found["decided"],
+            "decided": found["decided"].fillna(""),
             "note": found["comments"].map(_votes_text),
             "stratum": found["stratum"],
             "draw position": found["position"] + 1,

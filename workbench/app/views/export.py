@@ -70,7 +70,7 @@ def render(project: Project) -> None:
 
 def _choose(project: Project) -> ExportOptions:
     left, right = st.columns(2)
-    name = left.selectbox("Format", FORMAT_NAMES, help="What each format holds stands below it.")
+    name = left.selectbox("Format", FORMAT_NAMES)
     fmt = FORMATS[name]
     left.caption(f"{fmt.about[0].upper()}{fmt.about[1:]}.")
     rounds = round_names(project)

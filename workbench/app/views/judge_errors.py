@@ -65,29 +65,32 @@ def _show_slices(findings: Findings, audited: pd.DataFrame, main: StratumReading
             continue
         shown = True
         st.subheader(f"By {plain(one.name)}")
-        _forest(rows, f"slice-{one.name}", main)
         kind = "Declared before the draw" if one.declared else "Not declared: exploratory"
-        st.caption(f"{kind}. n = {len(audited):,} audited pairs.")
+        _forest(
+            rows,
+            f"slice-{one.name}",
+            main,
+            f"Agreement with people by {one.name}, with intervals. {kind}. "
+            f"n = {len(audited):,} audited pairs.",
+        )
     entries = [entry for entry in findings.slices.get("main", ()) if entry.declared]
     if entries:
         st.markdown("**The gate within each declared slice** (alpha shared among them)")
-        st.dataframe(
-            pd.DataFrame(
-                [
-                    {
-                        "slice": entry.slice,
-                        "value": entry.value,
-                        "decision": entry.decision,
-                        "labels": entry.n,
-                        "pairs": entry.n_population,
-                        "alpha": entry.alpha,
-                    }
-                    for entry in entries
-                ]
-            ),
-            hide_index=True,
-            width="stretch",
+        table = pd.DataFrame(
+            [
+                {
+                    "slice": entry.slice,
+                    "value": entry.value,
+                    "decision": entry.decision,
+                    "labels": entry.n,
+                    "pairs": entry.n_population,
+                    "alpha": entry.alpha,
+                }
+                for entry in entries
+            ]
         )
+        st.dataframe(table, hide_index=True, width="stretch")
+        download(table, "gate-by-slice.csv", "csv-gate-by-slice")
     if not shown:
         st.info(
             "The pairs carry no subset, source or complexity to slice by. Give `subset` or "
@@ -107,7 +110,13 @@ def _show_length(audited: pd.DataFrame, main: StratumReading) -> None:
         )
         for k, name in enumerate(names)
     ]
-    _forest(rows, "length", main)
+    _forest(
+        rows,
+        "length",
+        main,
+        "Agreement with people where the AI chose the longer or the shorter response, by how much "
+        f"longer. n = {len(audited):,} audited pairs.",
+    )
     bias = defined(length_bias, ai, human, chars_a, chars_b, audited["prompt"].to_numpy())
     if bias is None:
         st.caption("Too few labels, or too little difference in length, to measure length bias.")
@@ -141,6 +150,8 @@ def _show_confidence(audited: pd.DataFrame, main: StratumReading) -> None:
         ],
         "confidence",
         main,
+        "Agreement with people by how sure the judge was of its label: it should rise with it. "
+        f"n = {int((~np.isnan(p_a)).sum()):,} audited pairs with a probability.",
     )
     result: Calibration | None = defined(calibration, p_a, human, audited["prompt"].to_numpy())
     if result is None:
@@ -158,6 +169,8 @@ def _show_confidence(audited: pd.DataFrame, main: StratumReading) -> None:
         f"Brier score {result.brier.estimate:.3f} ({result.brier.low:.3f} to "
         f"{result.brier.high:.3f}; always saying one half gets 0.25)."
     )
+    points = [(f"{one.mean_p_a:.3f}", one.observed) for one in result.bins]
+    download(estimates_table(points, "mean p_a"), "reliability.csv", "csv-reliability")
 
 
 def _show_judges(project: Project, audited: pd.DataFrame, main: StratumReading) -> None:
@@ -174,10 +187,13 @@ def _show_judges(project: Project, audited: pd.DataFrame, main: StratumReading) 
         )
         for judge in all_judges(project)
     ]
-    _forest(rows, "judges", main)
-    st.caption(
-        "Every judge against the same audited pairs. Only the label named at the top was "
-        "declared for this round; the others are shown for comparison."
+    _forest(
+        rows,
+        "judges",
+        main,
+        "Every judge against the same audited pairs "
+        f"(n = {len(audited):,}, less those a judge has no label for). Only the label named at the "
+        "top was declared for this round; the others are shown for comparison.",
     )
 
 
@@ -199,6 +215,13 @@ def _show_position(project: Project) -> None:
         key="flips",
         width="stretch",
     )
+    st.caption(
+        "A judge that reads only the responses gives the same verdict in both orders: the further "
+        f"right, the more its place decides. n = {known[0].position.n:,} pairs judged in both "
+        f"orders by {plain(known[0].name)}."
+        if known[0].position
+        else ""
+    )
     for judge in known:
         position = judge.position
         if position is None:
@@ -215,11 +238,12 @@ def _show_position(project: Project) -> None:
     download(estimates_table(rows, "judge"), "position.csv", "csv-position")
 
 
-def _forest(rows: Rows, key: str, main: StratumReading) -> None:
+def _forest(rows: Rows, key: str, main: StratumReading, meaning: str) -> None:
     lines = {"TRUST": main.gate.trust_above, "WARN": main.gate.warn_below}
     st.plotly_chart(
         charts.estimates_figure([(for_chart(name), value) for name, value in rows], lines),
         key=f"forest-{key}",
         width="stretch",
     )
+    st.caption(plain(meaning))
     download(estimates_table(rows, "group"), f"agreement-by-{key}.csv", f"csv-{key}")

@@ -81,7 +81,7 @@ def _show_rounds(project: Project) -> None:
                 "round": one.name,
                 "audited label": one.label,
                 "drawn": _moment(one.created_at),
-                "closed": _moment(one.closed_at) if one.closed_at else None,
+                "closed": _moment(one.closed_at) if one.closed_at else "",
                 "pairs": one.n_pairs,
                 "labels": one.n_votes,
                 "decision": ", ".join(
@@ -94,6 +94,10 @@ def _show_rounds(project: Project) -> None:
         ]
     )
     st.dataframe(table, hide_index=True, width="stretch")
+    st.caption(
+        f"n = {len(table):,} rounds. Labels are those that count; the Agreement page says what "
+        "they decide."
+    )
     download(table, "rounds.csv", "csv-rounds")
     st.header("Who labelled how much")
     _show_people(people)
@@ -123,5 +127,5 @@ def _show_people(people: dict[str, Progress]) -> None:
     download(table, "people.csv", "csv-people")
 
 
-def _moment(unix: float) -> datetime:
-    return datetime.fromtimestamp(round(unix), tz=UTC)
+def _moment(unix: float) -> str:
+    return f"{datetime.fromtimestamp(unix, tz=UTC):%Y-%m-%d %H:%M} UTC"

@@ -4,7 +4,7 @@ import streamlit as st
 
 from workbench.app.findings import Standing, round_names, standing
 from workbench.app.views.draw_form import SAID, act, show_draw
-from workbench.app.words import DECISION_WORDS, interval_words, plain
+from workbench.app.words import DECISION_WORDS, STRATUM_WORDS, interval_words, plain
 from workbench.audit.certificate import make_certificate
 from workbench.audit.extend import extend_round
 from workbench.audit.rounds import close_round
@@ -41,9 +41,11 @@ def _show_round(project: Project, now: Standing) -> None:
         st.progress(
             done / asked if asked else 0.0, f"{done:,} of {asked:,} labels, overlap included"
         )
-        for part in now.reading.strata:
+        strata = now.reading.strata
+        for part in strata:
+            of = STRATUM_WORDS[part.design.name] if len(strata) > 1 else "All pairs"
             st.markdown(
-                f"**{part.design.name}: {part.decision}**, {DECISION_WORDS[part.decision]}. "
+                f"**{of}: {part.decision}**, {DECISION_WORDS[part.decision]}. "
                 f"Agreement {interval_words(part.now.estimate)}; {part.labels.n_drawn:,} of "
                 f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} read."
             )
@@ -65,6 +67,7 @@ def _show_actions(project: Project, now: Standing) -> None:
         key=f"certificate-{name}",
         on_click="ignore",
         icon=":material/verified:",
+        width="stretch",
     )
     if now.reading.round.closed_at is not None:
         return
