@@ -1,6 +1,7 @@
 """The prompt sets that ship: `data/prompt-sets/LANGUAGE/NAME.jsonl`, named NAME or NAME:zh."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +56,22 @@ def prompts_path(name: str, project_dir: Path) -> Path:
         f"{name}: there is no such file, and no prompt set has this name; `workbench prompts` "
         f"lists the sets, and {project_dir / name} is where the project would have the file"
     )
+
+
+def copy_prompts(name: str, project_dir: Path) -> Path:
+    """A set as the `prompts.jsonl` of a project, to be edited.
+
+    Raises:
+        BadInput: There is no such set, or the project has prompts already.
+    """
+    source = prompts_path(name, project_dir)
+    target = project_dir / "prompts.jsonl"
+    if target.exists():
+        raise BadInput(f"{target}: is already there and is never overwritten; move it away")
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise BadInput(
+            f"{target}: cannot be written ({error.strerror}); choose another folder"
+        ) from error
+    return target
