@@ -65,7 +65,7 @@ def _judge_one(
     said = f"Verdict: {critique.verdict}\n\n{critique.why}"
     if critique.improve and critique.verdict == "violated":
         said += f"\n\nImprove: {critique.improve}"
-    st.subheader(f"{plain(name)}: {critique.verdict}?")
+    st.header(f"{plain(name)}: {critique.verdict}?")
     if principle is not None:
         st.markdown(plain(principle.description))
     pair_prompt = _prompt_json(one)

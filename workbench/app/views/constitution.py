@@ -177,7 +177,7 @@ def _show_trajectories(folder: ReviseFolder, found: RunNumbers) -> None:
 
 
 def _show_trajectory(one: Trajectory, names: dict[str, str]) -> None:
-    st.subheader(f"Response {plain(one.id)}")
+    st.header(f"Response {plain(one.id)}")
     with st.container(border=True):
         st.caption("Prompt")
         st.text(_prompt_text(one))
