@@ -98,6 +98,12 @@ def warnings(runs: Sequence[GenerateRun]) -> list[str]:
                 f'model "{run.model}": the log\'s last line was torn ({run.torn_bytes:,} bytes), '
                 "as after a kill; it was cut off and that sample is drawn again"
             )
+        if 2 * run.n_near_identical > run.n_new > 1:
+            lines.append(
+                f'model "{run.model}": most of its candidates are near-identical; raise its '
+                "temperature, and see that the server samples (`transformers serve` does where the "
+                "model's generation_config.json says do_sample)"
+            )
         if run.n_damaged:
             lines.append(
                 f'model "{run.model}": {run.n_damaged:,} lines of the log are damaged; what they '

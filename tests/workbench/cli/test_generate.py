@@ -111,6 +111,16 @@ def test_a_budget_ends_a_run_and_the_next_goes_on(add, run):
     assert "36 pairs of 6 prompts" in run("generate")[1]
 
 
+def test_a_server_that_does_not_sample_is_told(add, run, protocol_server):
+    add("models", "one")
+    protocol_server.set(seeded=False)
+    code, out, err = run("generate")
+    assert code == 0
+    assert "0 pairs of 0 prompts" in out
+    assert "18 stayed near-identical" in out
+    assert 'model "one": most of its candidates are near-identical' in err
+
+
 def test_bad_rows_are_told_and_strict_refuses_them(folder, add, run, protocol_server):
     add("models", "one")
     (folder / "p.jsonl").write_text('{"prompt": "Name a river."}\n{"prompt": ""}\n')
