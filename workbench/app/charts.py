@@ -55,7 +55,8 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
             line={"dash": "dash", "color": colour},
             annotation_text=f"{name} {line:.0%}",
             annotation_position=place,
-            annotation_bgcolor="rgba(128,128,128,0.15)",
+            annotation_bgcolor="rgba(255,255,255,0.85)",
+            annotation_font_color="#222222",
         )
     if decided_at is not None:
         figure.add_vline(

@@ -26,7 +26,11 @@ def render(project: Project) -> None:
     viewer = viewer_here(project)
     names = round_names(project)
     if viewer is None or not names:
-        st.info("No round has been drawn yet, so there is nothing to decide.")
+        st.info(
+            "No round has been drawn yet, so there is nothing to decide. Draw one on the Rounds "
+            "page; pairs on which people part, with each other or with the AI, then wait here for "
+            "a third person."
+        )
         return
     name = names[0] if len(names) == 1 else st.selectbox("Round", names)
     findings = find(project, name)

@@ -29,7 +29,11 @@ def render(project: Project) -> None:
     st.title("Where do people and the AI disagree?")
     names = round_names(project)
     if not names:
-        st.info("No round has been drawn yet, so there is nothing to compare.")
+        st.info(
+            "No round has been drawn yet, so there is nothing to compare. Draw one on the Rounds "
+            "page; once people have labelled on the Review page, what they and the AI disagree on "
+            "stands here."
+        )
         return
     name = names[0] if len(names) == 1 else st.selectbox("Round", names)
     findings = find(project, name)
