@@ -65,6 +65,8 @@ def curated_data(project: Project, settings: TrainSettings, method: str) -> Path
     Raises:
         BadInput: There is none; the message names the command that writes one.
     """
+    if method in ("ppo", "a2c") and settings.ppo.prompts:
+        return project.dir / settings.ppo.prompts
     if settings.data:
         return project.dir / settings.data
     exports = project.dir / "exports"

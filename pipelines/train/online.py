@@ -77,7 +77,7 @@ def prepare_online(
     Raises:
         BadInput: Settings, prompts and models do not fit each other or this machine.
     """
-    section: PpoSettings = getattr(settings, name)
+    section = settings.a2c() if name == "a2c" else settings.ppo
     start = start_from(settings, base)
     limit = settings.max_length - section.max_new_tokens
     if limit < 1:
@@ -89,15 +89,15 @@ def prepare_online(
     rows = fit(_distinct(read), start.tokenizer, limit, _no_cut(settings.over_length))
     if not (section.reward_model or judge or section.constitution):
         raise BadInput(
-            f"[train.{name}] names nothing to be rewarded for; set reward_model, judge or "
-            "constitution"
+            "[train.ppo] names nothing to be rewarded for; set reward_model, judge or constitution"
         )
     if section.constitution and section.shaping == 0.0:
-        raise BadInput(f"[train.{name}] names a constitution with shaping = 0; set shaping")
+        raise BadInput("[train.ppo] names a constitution with shaping = 0; set shaping")
     if section.violation_bound < 1.0 and not section.violation:
-        raise BadInput(f"[train.{name}] bounds violations and names no function violation")
+        raise BadInput("[train.ppo] bounds violations and names no function violation")
     tokens = section.batch_size // section.minibatches * settings.max_length
-    check_memory(start, need(start, settings, tokens, copies=5))  # critic (trained), reference
+    needed = need(start, settings, tokens, copies=5)  # a critic that is trained, a reference
+    check_memory(start, needed)
     constitution, violation, watch = (
         named_function(one, base) if one else None
         for one in (section.constitution, section.violation, section.watch)
@@ -121,6 +121,7 @@ def prepare_online(
         "data_hash": content_hash(prompts),
         "n_rows": {split: len(several) for split, several in rows.splits.items()},
         "left_out": dict(rows.left_out),
+        "memory_estimate_bytes": needed.total,
     }
     return PreparedOnline(
         settings, section, start, tuple(rows.train), tuple(rows.held_out), constitution, violation,

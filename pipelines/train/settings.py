@@ -167,3 +167,11 @@ class TrainSettings(Settings):
     kto: KtoSettings = KtoSettings()
     orpo: OrpoSettings = OrpoSettings()
     ppo: PpoSettings = PpoSettings()
+
+    def a2c(self) -> PpoSettings:
+        """`[train.ppo]` as advantage actor-critic: each sample is used once, nothing is clipped.
+
+        The algorithm of the RLAIF paper (Lee et al. 2023, arXiv:2309.00267, appendix).
+        """
+        once = {"passes": 1, "minibatches": 1, "clip": 1e9, "value_clip": 1e9}
+        return self.ppo.model_copy(update=once)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from pipelines.train.online import PreparedOnline
     from pipelines.train.run import Prepared
     from pipelines.train.settings import TrainSettings
 
-Method = Literal["sft", "reward", "dpo", "kto", "orpo"]
+    Train = Callable[..., dict[str, Any]]
+
+Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c"]
 
 
 def train(
@@ -29,7 +33,9 @@ def train(
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="KEY=VALUE of the section train, such as dpo.beta=0.3; may repeat."),
+        typer.Option(
+            "--set", help="KEY=VALUE of the section train, such as dpo.beta=0.3; may repeat."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check data, model and memory; train nothing.")
@@ -50,12 +56,10 @@ def train(
     settings = resolved(opened, model, setting or [])
     source = data or curated_data(opened, settings, method)
 
-    from pipelines.train.run import prepare
-    from pipelines.train.run import train as train_model
     from pipelines.train.run_folder import RunFolder
 
-    prepared = prepare(method, settings, opened.dir, source)
     folder = RunFolder(opened.dir / "runs" / "train" / (name or method))
+    prepared, train_model = _prepared(method, settings, opened.dir, source)
     if not as_json:
         print("\n".join(_said(prepared, settings)))
     if dry_run:
@@ -63,20 +67,40 @@ def train(
             print(json.dumps(prepared.asked, indent=1, ensure_ascii=False))
         return
     with count_progress(f"train {method}") as on_step:
-        result = train_model(prepared, folder, on_step)
+        result = train_model(folder, on_step)
     if as_json:
         print(json.dumps({**result, "folder": str(folder.path)}, indent=1, ensure_ascii=False))
         return
     for figure, value in result.items():
         if isinstance(value, float):
             print(f"  {figure}: {value:.4g}")
+    if result.get("warning"):
+        print(f"warning: {result['warning']}")
     print(f"wrote {folder.model}")
 
 
-def _said(prepared: "Prepared", settings: "TrainSettings") -> "Iterator[str]":
+def _prepared(
+    method: str, settings: "TrainSettings", base: Path, source: Path
+) -> "tuple[Prepared | PreparedOnline, Train]":
+    """What goes in, checked, and the function that trains with it."""
+    from functools import partial
+
+    if method in ("ppo", "a2c"):
+        from pipelines.train.online import prepare_online, train_online
+
+        online = prepare_online(method, settings, base, source)
+        return online, partial(train_online, online)
+    from pipelines.train.run import prepare
+    from pipelines.train.run import train as train_model
+
+    prepared = prepare(method, settings, base, source)
+    return prepared, partial(train_model, prepared)
+
+
+def _said(prepared: "Prepared | PreparedOnline", settings: "TrainSettings") -> "Iterator[str]":
     asked = prepared.asked
     rows = ", ".join(f"{n:,} {split}" for split, n in asked["n_rows"].items())
-    yield f"{prepared.name} of {asked['model']} on {asked['data']}: {rows} rows"
+    yield f"{asked['method']} of {asked['model']} on {asked['data']}: {rows} rows"
     for reason, count in asked["left_out"].items():
         yield f"  left out: {count:,} {reason}"
     place = f"{prepared.start.device}, {'bfloat16' if prepared.start.bfloat16 else 'float32'}"
