@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from playwright.sync_api import Page, sync_playwright
-from review_lab import DESKTOP, enter, launch, serving
+from review_lab import DESKTOP, Server, enter, launch, serving
 from scale import AGREEMENT, SEED, WORKBENCH, machine, measured, write_pairs
 
 PAGES = ("agreement", "disagreements", "adjudication", "rounds", "export", "project")
@@ -57,6 +58,13 @@ def seconds_to_load(page: Page, url: str, name: str) -> float:
     return time.perf_counter() - start
 
 
+def cpu_seconds(server: Server) -> float:
+    """What the server has used so far; other work on the machine does not change it."""
+    assert server.process is not None
+    times = psutil.Process(server.process.pid).cpu_times()
+    return times.user + times.system
+
+
 def benchmark(n_pairs: int) -> list[str]:
     """One size: a row of the table for each page."""
     rows = []
@@ -68,10 +76,11 @@ def benchmark(n_pairs: int) -> list[str]:
             page = context.new_page()
             for name in PAGES:
                 first = seconds_to_load(page, server.url, name)
+                before = cpu_seconds(server)
                 again = [seconds_to_load(page, server.url, name) for _ in range(VISITS)]
-                rows.append(
-                    f"| {n_pairs:,} | {name} | {first:.2f} | {statistics.median(again):.2f} |"
-                )
+                cpu = (cpu_seconds(server) - before) / VISITS
+                median = statistics.median(again)
+                rows.append(f"| {n_pairs:,} | {name} | {first:.2f} | {median:.2f} | {cpu:.2f} |")
                 print(rows[-1], file=sys.stderr)
             browser.close()
     return rows
@@ -83,7 +92,9 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000])
     rows = [row for size in parser.parse_args().sizes for row in benchmark(size)]
     print(f"{machine()}\n")
-    print("| pairs | page | first visit, s | again, s |\n|---|---|---|---|")
+    print(
+        "| pairs | page | first visit, s | again, s | server CPU s a visit |\n|---|---|---|---|---|"
+    )
     print("\n".join(rows))
 
 
