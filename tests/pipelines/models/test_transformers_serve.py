@@ -2,8 +2,10 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,13 +14,17 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipelines.errors import BadInput
+from pipelines.generate.reading import read_candidates
 from pipelines.models.endpoint import Endpoint, EndpointEngine
 from pipelines.models.engine import Reply, Request
 from pipelines.records import Message
+from workbench.cli import main
+from workbench.project import Project
 
 _START_S = 120.0
 
@@ -97,3 +103,41 @@ def test_it_ignores_logprobs_and_that_is_noticed_at_once(address, llama):
     requests = [Request(question(str(number)), answers=("A", "B")) for number in range(50)]
     with pytest.raises(BadInput, match=r'ignores logprobs.*set mode = "verdict"'):
         ask(address, str(llama), requests)
+
+
+def test_a_project_goes_through_generate_and_judge(
+    address, long_llama, tmp_path, monkeypatch, capsys
+):
+    # Random weights hardly ever say one certain token: let a third of all tokens end a text.
+    talker = tmp_path / "talker"
+    shutil.copytree(long_llama, talker)
+    ends = list(range(3, 203))
+    settings = {"eos_token_id": ends, "do_sample": True}  # without, this server is greedy
+    (talker / "generation_config.json").write_text(json.dumps(settings))
+    project = Project.create(tmp_path / "project")
+    with (project.dir / "project.toml").open("a") as config:
+        config.write(
+            f'[[models]]\nname = "talker"\nmodel = "{talker}"\nbase_url = "{address}"\n'
+            "max_tokens = 16\nconcurrency = 2\n"
+            f'[[judges]]\nname = "j"\nmodel = "{long_llama}"\nbase_url = "{address}"\n'
+            'mode = "verdict"\norders = ["ab"]\nmax_tokens = 4\nconcurrency = 2\n'
+        )
+    (project.dir / "p.txt").write_text("Why does the kettle sing?\nWhich is better?\n")
+
+    def run(*arguments: str) -> Any:
+        command = ["workbench", *arguments, "--project", str(project.dir), "--json"]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert not ended.value.code
+        return json.loads(capsys.readouterr().out)
+
+    found = run("generate", "--prompts", str(project.dir / "p.txt"))
+    (generated,) = found["runs"]
+    assert (generated["n_drawn"], generated["n_candidates"]) == (2, 8)
+    assert found["pairs"]["n_pairs"] == found["pairs"]["n_new"] == len(project.store) > 0
+    assert {one.model for one in read_candidates(project.dir)} == {"talker"}
+    (judged,) = run("judge")["judges"]
+    # It speaks no sense, so no verdict can be read; each is kept as such.
+    assert judged["n_pending"] == 0
+    assert judged["n_judged"] + sum(judged["failed"].values()) == len(project.store)
