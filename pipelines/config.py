@@ -163,6 +163,8 @@ class PairsSection(Section):
     duplicates: Literal["drop", "keep"] = "drop"
     near_duplicates: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     scheme: Literal["all-pairs", "best-of-n", "worst-of-n", "best-worst"] = "all-pairs"
+    min_margin: Annotated[float, Field(ge=0.0)] = 0.0
+    score_scale: Annotated[float, Field(gt=0.0)] = 1.0
     reweight: Literal["none", "prompt", "subset", "confidence"] = "none"
     test_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     validation_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

@@ -59,6 +59,17 @@ def rate_pair(asking: Asking, pair: PreferencePair) -> Step[Judgment]:
     return Judgment(judge=spec.name, label=label, raw=_json(raw))
 
 
+def scores_said(raw: str | None) -> tuple[float, float] | None:
+    """The mean ratings of both responses in a judgment of mode rating; None in any other."""
+    if raw is None or not raw.startswith('{"ratings"'):
+        return None
+    try:
+        told = json.loads(raw)
+        return float(told["a"]), float(told["b"])
+    except (ValueError, TypeError, KeyError):  # cut short, or a rating failed
+        return None
+
+
 def label_from_scores(score_a: float, score_b: float, tie_margin: float) -> Label:
     """The greater score wins, unless they are at most `tie_margin` apart."""
     gap = score_a - score_b

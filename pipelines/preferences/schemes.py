@@ -1,7 +1,8 @@
 """Which two of a prompt's N candidates become a pair: best-of-N, worst-of-N, all pairs.
 
 `choose_pairs` works on scores; `in_scheme` picks among pairs that were judged already, with each
-response scored by the soft labels of the comparisons that it is in.
+response scored by the soft labels of the comparisons that it is in; `scored_in_scheme` picks among
+pairs whose responses were rated one by one.
 """
 
 from collections.abc import Sequence
@@ -125,3 +126,79 @@ def in_scheme(
             "best-worst": with_best & with_worst,
         }[scheme]
     return kept
+
+
+def scored_in_scheme(
+    prompt: npt.NDArray[np.integer],
+    response_a: npt.NDArray[np.integer],
+    response_b: npt.NDArray[np.integer],
+    score: FloatArray,
+    alive: npt.NDArray[np.bool_],
+    scheme: Scheme,
+    rng: np.random.Generator,
+    *,
+    min_margin: float = 0.0,
+) -> npt.NDArray[np.bool_]:
+    """Which rated pairs a scheme keeps, shape (n_pairs,): those that `choose_pairs` chooses.
+
+    A response's score is the mean of its ratings over the pairs still here. Only candidates that
+    were paired can be chosen: of the others no pair is made here. A pair without ratings goes.
+
+    Args:
+        prompt: Code of each pair's prompt, shape (n_pairs,).
+        response_a: Code of the text of response_a: equal texts have equal codes.
+        response_b: The same of response_b.
+        score: Ratings of both responses, shape (n_pairs, 2); NaN where there are none.
+        alive: Pairs still here.
+        scheme: One of `SCHEMES`.
+        rng: As in `choose_pairs`.
+        min_margin: Least difference of scores.
+    """
+    kept = np.zeros(len(alive), dtype=np.bool_)
+    rows = np.flatnonzero(alive & ~np.isnan(score).any(axis=1))
+    rows = rows[np.argsort(prompt[rows], kind="stable")]
+    for group in np.split(rows, np.flatnonzero(np.diff(prompt[rows])) + 1):
+        if not len(group):
+            continue
+        place = np.unique(np.r_[response_a[group], response_b[group]], return_inverse=True)[1]
+        given = np.r_[score[group, 0], score[group, 1]]
+        mean = np.bincount(place, weights=given) / np.bincount(place)
+        there = {
+            frozenset(couple): row
+            for *couple, row in zip(
+                place[: len(group)].tolist(),
+                place[len(group) :].tolist(),
+                group.tolist(),
+                strict=True,
+            )
+        }
+        chosen = _paired(mean.tolist(), set(there), scheme, rng, min_margin)
+        kept[[there[couple] for couple in chosen]] = True
+    return kept
+
+
+def _paired(
+    scores: list[float],
+    there: set[frozenset[int]],
+    scheme: Scheme,
+    rng: np.random.Generator,
+    min_margin: float,
+) -> list[frozenset[int]]:
+    """The couples of a scheme, as far as they were paired."""
+    if scheme in ("all-pairs", "best-worst"):
+        chosen = choose_pairs(scores, scheme, rng, min_margin=min_margin)
+        couples = [frozenset((one.better, one.worse)) for one in chosen]
+        return [couple for couple in couples if couple in there]
+    # One end is fixed; the other is drawn among those that it was paired with.
+    ends = choose_pairs(scores, "best-worst", rng)
+    if not ends:
+        return []
+    end = ends[0].better if scheme == "best-of-n" else ends[0].worse
+    beside = {other for couple in there if end in couple for other in couple}
+    met = [end, *sorted(one for one in beside if scores[one] != scores[end])]
+    chosen = choose_pairs([scores[place] for place in met], scheme, rng, min_margin=min_margin)
+    return [
+        couple
+        for one in chosen
+        if (couple := frozenset((met[one.better], met[one.worse]))) in there and end in couple
+    ]

@@ -38,7 +38,7 @@ def rule_command(
     from pipelines.judge.derived import make_record, write_record
     from pipelines.judge.ruled import apply_rule, known_violations, ruled_judgments
     from pipelines.preferences.combine import combine, is_derived
-    from workbench.pairs.chain import checker_of, rule_options
+    from workbench.pairs.upheld import checker_of, rule_options
 
     opened, annotations = open_judged(project)
     section = opened.config.pairs

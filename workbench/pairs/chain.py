@@ -14,16 +14,16 @@ import numpy.typing as npt
 
 from pipelines.config import PairsSection
 from pipelines.errors import BadInput
-from pipelines.judge.ruled import Known, Ruled, apply_rule, known_violations
-from pipelines.judge.rules import RuleOptions, WeightOptions, filtered_out, weight
+from pipelines.judge.ruled import apply_rule, known_violations
 from pipelines.preferences import filters, near_duplicates, reweight, schemes, splits
 from pipelines.preferences.combine import is_derived
 from pipelines.preferences.curate import AI, FATES, Counts, Curated, Policy, curate
 from pipelines.preferences.sieve import Sieve
-from pipelines.records import LABELS
 from workbench.export.material import Material, gather
 from workbench.pairs.learned import Learned, learn, sides
 from workbench.pairs.progress import OnPair, nobody
+from workbench.pairs.ratings import ratings_of, with_soft_scores
+from workbench.pairs.upheld import checker_of, rule_options, uphold
 from workbench.project import Project
 
 
@@ -118,6 +118,9 @@ def make_pairs(
     start = time.monotonic()
     splits.check_shares(options.test_share, options.validation_share)
     material = gather(project, round_name, options.label or None)
+    score = ratings_of(project, material.label)
+    if score is not None:
+        material = with_soft_scores(material, score, options.score_scale)
     learned = learn(project, material, options, store=store, on_pair=on_pair)
     ai_label = sides(learned.soft) if learned.stored_as else material.evidence.ai_label
     known, rule = None, rule_options(options)
@@ -144,9 +147,9 @@ def make_pairs(
         reasons = {why: curated.fate == FATES.index(why) for why in step.dropped}
         sieve.drop(step.name, step.policy, reasons, step.notes)
     _filter(project, material, curated, sieve, options)
-    by_rule = _uphold(curated, sieve, known, ruled, options)
+    by_rule = uphold(curated, sieve, known, ruled, options)
     texts = _read_texts(project, sieve, options, on_pair)
-    _filter_texts(project, material, curated, sieve, texts, options)
+    _filter_texts(project, material, curated, sieve, texts, options, score)
     kept = np.flatnonzero(sieve.alive)
     if not len(kept):
         raise BadInput(f"no pair is left; {_losses(sieve)}")
@@ -215,82 +218,6 @@ def _filter(
     )
 
 
-def rule_options(options: PairsSection) -> RuleOptions:
-    """The hard rule as `[pairs]` sets it."""
-    return RuleOptions(
-        principles=options.principles,
-        from_severity=options.from_severity,
-        worse_loses=options.worse_loses,
-        both=options.both_violate,
-        both_severe=options.both_severe,
-    )
-
-
-def checker_of(project: Project, asked: str) -> str | None:
-    """The judge of mode check whose findings count; None where there is none.
-
-    Args:
-        project: The project.
-        asked: Its name; empty for the only one.
-
-    Raises:
-        BadInput: Several have checked, and none is named.
-    """
-    if asked:
-        return asked
-    there = {file.judge for file in project.store.manifest().judged}
-    found = [
-        spec.name for spec in project.config.judges if spec.mode == "check" and spec.name in there
-    ]
-    if len(found) > 1:
-        raise BadInput(
-            f"several judges have checked the pairs ({', '.join(found)}); name one as checks in "
-            "the section pairs of project.toml, or by --checks"
-        )
-    return found[0] if found else None
-
-
-def _uphold(
-    curated: Curated,
-    sieve: Sieve,
-    known: Known | None,
-    ruled: Ruled | None,
-    options: PairsSection,
-) -> npt.NDArray[np.float64]:
-    """The constitution's step; returns what each pair weighs by it. People's labels stand."""
-    n = len(sieve.alive)
-    weights = np.ones(n)
-    if known is None:
-        sieve.drop("constitution", "off", {})
-        return weights
-    broken: dict[str, npt.NDArray[np.bool_]] = {}
-    notes = {"not checked": int((sieve.alive & ~known.checked).sum())}
-    by_weight = WeightOptions(
-        principles=options.principles, minor=options.minor_weight, severe=options.severe_weight
-    )
-    by_ai = curated.source == AI
-    for row, violations in known.broken.items():
-        if not sieve.alive[row]:
-            continue
-        why = None
-        label = LABELS[int(curated.label[row])]
-        if options.constitution == "weights":
-            weights[row] = weight(label, violations, by_weight)
-        elif options.constitution == "filter":
-            why = filtered_out(label, violations, rule_options(options))
-        elif ruled is not None and by_ai[row]:
-            flag = ruled.flags.get(row)
-            if flag is not None:
-                notes[flag] = notes.get(flag, 0) + 1
-            why = flag if ruled.dropped[row] else None
-        if why is not None:
-            broken.setdefault(why, np.zeros(n, dtype=np.bool_))[row] = True
-    if not known.checked.any():
-        notes = {}
-    sieve.drop("constitution", options.constitution, broken, notes)
-    return weights
-
-
 def _read_texts(project: Project, sieve: Sieve, options: PairsSection, on_pair: OnPair) -> _Texts:
     n = len(sieve.alive)
     hashes = np.zeros((3, n), dtype=np.uint64)
@@ -312,6 +239,7 @@ def _filter_texts(
     sieve: Sieve,
     texts: _Texts,
     options: PairsSection,
+    score: npt.NDArray[np.float64] | None,
 ) -> None:
     """The filters that read the texts, cheap ones first, and the scheme."""
     again = filters.repeated(texts.prompt, texts.response_a, texts.response_b, sieve.alive)
@@ -325,15 +253,30 @@ def _filter_texts(
         )
         near = {"nearly the same texts as an earlier pair": repeats >= 0}
     sieve.drop("near-duplicates", f"Jaccard {threshold}" if threshold else "keep", near)
-    kept = schemes.in_scheme(
-        material.annotations.prompt,
-        texts.response_a,
-        texts.response_b,
-        curated.p_a,
-        sieve.alive,
-        options.scheme,
-    )
-    sieve.drop("scheme", options.scheme, {"not in the scheme": ~kept})
+    policy: str = options.scheme
+    if score is None:
+        kept = schemes.in_scheme(
+            material.annotations.prompt,
+            texts.response_a,
+            texts.response_b,
+            curated.p_a,
+            sieve.alive,
+            options.scheme,
+        )
+    else:
+        by_ai = curated.source == AI
+        kept = ~by_ai | schemes.scored_in_scheme(
+            material.annotations.prompt,
+            texts.response_a,
+            texts.response_b,
+            score,
+            sieve.alive & by_ai,
+            options.scheme,
+            np.random.default_rng(options.seed),
+            min_margin=options.min_margin,
+        )
+        policy += f", by ratings, at least {options.min_margin:g} apart"
+    sieve.drop("scheme", policy, {"not in the scheme": ~kept})
 
 
 def _hash(text: str) -> int:

@@ -14,7 +14,7 @@ from pipelines.preferences.annotations import AnnotationsBuilder
 from pipelines.preferences.filters import badly_sized, disputed, repeated
 from pipelines.preferences.near_duplicates import near_duplicates, shingles
 from pipelines.preferences.reweight import WEIGHTINGS, weights
-from pipelines.preferences.schemes import SCHEMES, choose_pairs, in_scheme
+from pipelines.preferences.schemes import SCHEMES, choose_pairs, in_scheme, scored_in_scheme
 from pipelines.preferences.sieve import Sieve
 from pipelines.preferences.splits import SPLITS, assign, place_of
 from pipelines.records import Judgment, PreferencePair
@@ -167,3 +167,38 @@ def test_a_sieve_counts_a_pair_once_under_the_first_reason():
     assert [(step.n_in, step.n_out) for step in counts.steps] == [(4, 1), (1, 1)]
     assert (counts.n_pairs, counts.n_kept) == (4, 1)
     assert counts.kept_by_label == {"A": 1}
+
+
+def rated(scheme, *, min_margin=0.0, seed=0, alive=None):
+    """One prompt's responses 0, 1, 2, rated 3, 9 and 1, all paired; another prompt's 7 and 8."""
+    couples = [(0, 1), (2, 0), (1, 2), (7, 8)]
+    worth = {0: 3.0, 1: 9.0, 2: 1.0, 7: 5.0, 8: 5.0}
+    a, b = (np.array(side, dtype=np.uint64) for side in zip(*couples, strict=True))
+    kept = scored_in_scheme(
+        np.array([0, 0, 0, 1]),
+        a,
+        b,
+        np.array([[worth[int(x)], worth[int(y)]] for x, y in couples]),
+        np.ones(4, dtype=bool) if alive is None else np.array(alive),
+        scheme,
+        np.random.default_rng(seed),
+        min_margin=min_margin,
+    )
+    return kept.tolist()
+
+
+def test_rated_pairs_are_those_that_the_scheme_chooses_by_hand():
+    assert rated("all-pairs") == [True, True, True, False]  # equal ratings prefer nothing
+    assert rated("all-pairs", min_margin=5.0) == [True, False, True, False]
+    assert rated("best-worst") == [False, False, True, False]
+    # The best against one of the others, drawn; and one of the others against the worst.
+    assert {tuple(rated("best-of-n", seed=seed)) for seed in range(30)} == {
+        (True, False, False, False),
+        (False, False, True, False),
+    }
+    assert {tuple(rated("worst-of-n", seed=seed)) for seed in range(30)} == {
+        (False, True, False, False),
+        (False, False, True, False),
+    }
+    # Only what was paired, and is still here, can be chosen.
+    assert rated("best-of-n", alive=[True, True, False, True]) == [True, False, False, False]

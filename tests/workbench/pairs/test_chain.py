@@ -15,6 +15,7 @@ from pipelines.errors import BadInput
 from pipelines.importing import import_file
 from pipelines.judge.derived import read_record
 from pipelines.preferences.combine import combine_judge
+from pipelines.records import Judgment
 from workbench.cli.main import app
 from workbench.pairs.chain import make_pairs
 from workbench.pairs.output import FOLDER
@@ -276,3 +277,38 @@ def test_the_rule_does_not_overrule_people(tmp_path):
     options = PairsSection(correct=False, recalibrate="off", constitution="rule")
     done = make_pairs(Project.open(project.dir), options)
     assert (done.curated.label[12], done.reasons[12]) == (0, "")
+
+
+def test_a_judge_that_rates_gives_soft_labels_and_chooses_by_its_scores(tmp_path):
+    worth = {"one": 9.0, "two": 3.0, "three": 1.0}
+    couples = [("one", "two"), ("three", "one"), ("two", "three")]
+    made = [
+        {"id": f"p{k}-{j}", "prompt": f"q {k}", "response_a": f"{a} {k}", "response_b": f"{b} {k}"}
+        for k in range(8)
+        for j, (a, b) in enumerate(couples)
+    ]
+    project = project_of(tmp_path / "p", made)
+    project.store.put_judgments(
+        "critic",
+        [
+            (
+                f"p{k}-{j}",
+                Judgment(
+                    judge="critic",
+                    label="A" if worth[a] > worth[b] else "B",
+                    raw=json.dumps({"ratings": [], "a": worth[a], "b": worth[b]}),
+                ),
+            )
+            for k in range(8)
+            for j, (a, b) in enumerate(couples)
+        ],
+    )
+    options = {"correct": False, "recalibrate": "off", "score_scale": 4.0}
+    made = make_pairs(project, PairsSection(scheme="best-worst", **options))
+    assert [not reason for reason in made.reasons] == [False, True, False] * 8
+    assert made.curated.p_a[1] == pytest.approx(1 / (1 + np.exp(2.0)))  # 1 against 9, scale 4
+    made = make_pairs(project, PairsSection(scheme="best-of-n", **options))
+    per_prompt = [sum(not reason for reason in made.reasons[k : k + 2]) for k in range(0, 24, 3)]
+    assert per_prompt == [1] * 8
+    made = make_pairs(project, PairsSection(min_margin=5.0, **options))
+    assert [not reason for reason in made.reasons] == [True, True, False] * 8
