@@ -324,10 +324,11 @@ def test_synchronised_scrolling_moves_both_sides(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [lab.DESKTOP, lab.PHONE], ids=["desktop", "phone"])
 def test_axe_finds_no_serious_violation(
-    server: lab.Server, chromium: Browser, scheme: str, axe: str
+    server: lab.Server, chromium: Browser, size: dict[str, int], scheme: str, axe: str
 ) -> None:
-    context = chromium.new_context(viewport=lab.DESKTOP, color_scheme=scheme)
+    context = chromium.new_context(viewport=size, color_scheme=scheme)
     page = enter(context, server, "axe")
     found = lab.violations(page, axe)
     page.keyboard.press("t")
