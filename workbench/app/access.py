@@ -26,7 +26,14 @@ _REMEMBER = """export default function ({ data }) {
 
 # The name is all there is to do here: the first key pressed should already be part of it.
 _FOCUS = """export default function () {
-  document.querySelector('[data-testid="stForm"] input')?.focus();
+  // The form may come a moment later than this.
+  const until = performance.now() + 3000;
+  const look = () => {
+    const field = document.querySelector('[data-testid="stForm"] input');
+    if (field) field.focus();
+    else if (performance.now() < until) setTimeout(look, 50);
+  };
+  look();
 }"""
 
 
