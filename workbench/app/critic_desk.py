@@ -1,5 +1,6 @@
 """People judge critiques right or wrong, one by one; how often it is right."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import pandas as pd
@@ -25,6 +26,28 @@ _CHOICES: tuple[tuple[str, Opinion, str], ...] = (
 )
 
 
+def choose(options: Sequence[str], key: str) -> str:
+    """One of a few, as buttons; the chosen one is filled.
+
+    Not a radio or a select box: while such an input has the focus, Streamlit's shortcuts are dead.
+    """
+    chosen = str(st.session_state.get(key, options[0]))
+    for column, option in zip(st.columns(len(options)), options, strict=True):
+        column.button(
+            option,
+            key=f"{key}-{option}",
+            type="primary" if option == chosen else "secondary",
+            width="stretch",
+            on_click=_chosen,
+            args=(key, option),
+        )
+    return chosen
+
+
+def _chosen(key: str, option: str) -> None:
+    st.session_state[key] = option
+
+
 def judge_critiques(
     project: Project, viewer: Viewer, folder: ReviseFolder, found: RunNumbers
 ) -> None:
@@ -32,7 +55,8 @@ def judge_critiques(
     run = index(folder)
     names = {one.id: one.name for one in found.constitution.principles}
     left, right = st.columns(2)
-    said = left.selectbox("The critic says", ["violated", "satisfied"])
+    with left:
+        said = choose(["violated", "satisfied"], "critic-says")
     principle = right.selectbox(
         "Principle", ["any", *names], format_func=lambda id: names.get(id, id)
     )

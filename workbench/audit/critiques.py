@@ -19,6 +19,7 @@ from pipelines.errors import BadInput
 from workbench.db.models import CritiqueVerdict
 
 Opinion = Literal["right", "wrong", "unsure", "withdrawn"]
+_SAID: tuple[Verdict, ...] = ("violated", "satisfied")
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def critic_precision(
             of_critique.setdefault(one.critique, Counter())[one.verdict] += 1
     found = []
     for principle in principles:
-        for said in get_args(Verdict):
+        for said in _SAID:
             counts = list(votes.get((principle, said), {}).values())
             decided = [
                 one["right"] > one["wrong"] for one in counts if one["right"] != one["wrong"]

@@ -7,7 +7,7 @@ from pipelines.constitution.runner import ReviseFolder
 from pipelines.constitution.trajectory import Critique, Trajectory
 from pipelines.constitution.words import word_differences
 from workbench.app.access import viewer_here
-from workbench.app.critic_desk import PART, judge_critiques, show_precision
+from workbench.app.critic_desk import PART, choose, judge_critiques, show_precision
 from workbench.app.revision_chart import rounds_figure
 from workbench.app.trajectories import (
     RunNumbers,
@@ -41,7 +41,7 @@ def render(project: Project) -> None:
         f"{plain(values['critic'])}; reviser: {plain(values['reviser'])}. "
         f"{values['n_responses']:,} responses to {values['n_prompts']:,} prompts."
     )
-    part = st.radio("Show", [_NUMBERS, _TEXTS, PART], horizontal=True, key="constitution-part")
+    part = choose([_NUMBERS, _TEXTS, PART], "constitution-part")
     if part == _NUMBERS:
         _show_numbers(project, found)
     elif part == _TEXTS:
