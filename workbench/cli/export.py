@@ -2,9 +2,6 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,8 +10,6 @@ import typer
 if TYPE_CHECKING:
     from workbench.export.run import Export
     from workbench.project import Project
-
-_PATIENCE_S = 2.0
 
 
 def export(
@@ -80,6 +75,7 @@ def export(
     """Write curated data: human labels override the AI's, policies are explicit, losses counted."""
     from dataclasses import replace
 
+    from workbench.cli.progress import count_progress
     from workbench.export.options import ExportOptions, policy_of
     from workbench.export.run import run_export
     from workbench.project import Project
@@ -124,7 +120,7 @@ def export(
     ]
     if _from_pairs(opened, format, source, own):
         options = replace(options, made=True)
-    with _progress(f"export {format}") as on_pair:
+    with count_progress(f"export {format}") as on_pair:
         done = run_export(opened, options, on_pair)
     if as_json:
         print(json.dumps(done.as_dict(), indent=1, ensure_ascii=False))
@@ -172,35 +168,6 @@ def _from_pairs(opened: "Project", format: str, source: str, own: list[str]) -> 
             file=sys.stderr,
         )
     return why is None
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for work that takes long; call it with pairs done and pairs in all."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-        transient=True,
-    )
-    task = bar.add_task(description)
-    start = time.monotonic()
-
-    def on_pair(n_done: int, n_all: int) -> None:
-        if not bar.live.is_started and time.monotonic() - start > _PATIENCE_S:
-            bar.start()
-        bar.update(task, completed=n_done, total=n_all)
-
-    try:
-        yield on_pair
-    finally:
-        if bar.live.is_started:  # a bar that never started would still end with an empty line
-            bar.stop()
 
 
 def _lines(done: "Export") -> list[str]:
