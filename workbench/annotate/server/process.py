@@ -250,6 +250,7 @@ def _start(
     written = folder / "server.json.part"
     written.write_text(json.dumps(asdict(server), indent=2) + "\n", encoding="utf-8")
     written.replace(folder / "server.json")
+    process.returncode = 0  # it outlives this command, so nobody here waits for it
     return Started(server, said.get("password"), already=False)
 
 

@@ -13,8 +13,10 @@ from argilla_server.contexts.accounts import hash_password
 from argilla_server.database import ALEMBIC_CONFIG_FILE, async_engine, sync_engine
 from argilla_server.enums import UserRole
 from argilla_server.models import User, Workspace
-from sqlalchemy import event, select, text
+from sqlalchemy import Connection, event, select, text
 from sqlalchemy.orm import Session
+
+from .json_sql import COLLATIONS, fold_case_by
 
 OWNER = "owner"
 # The pending queue, the counts of a dataset and its list read these and no table.
@@ -57,11 +59,21 @@ def prepare(workspace: str, new_password: bool) -> Prepared:
     with sync_engine.begin() as connection:
         for statement in _INDEXES:
             connection.execute(text(statement))
+        if sync_engine.dialect.name == "postgresql":
+            _choose_collation(connection)
     with Session(sync_engine) as session:
         prepared = _accounts(session, workspace, new_password)
         session.commit()
     sync_engine.dispose()
     return prepared
+
+
+def _choose_collation(connection: Connection) -> None:
+    known = set(connection.scalars(text("SELECT collname FROM pg_collation")))
+    for name in COLLATIONS:
+        if name in known:
+            fold_case_by(name)
+            return
 
 
 def _accounts(session: Session, workspace: str, new_password: bool) -> Prepared:

@@ -10,7 +10,6 @@ from typing import Any
 
 from argilla_server.database import async_engine
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Double,
     String,
@@ -24,12 +23,24 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
 from sqlalchemy.sql.selectable import ScalarSelect, Select
 
 SQLITE = async_engine.dialect.name == "sqlite"
 
 Condition = ColumnElement[bool]
+_WHOLE = array([], type_=Text)  # the path of a value itself, for PostgreSQL's #>>
+
+
+# PostgreSQL's lower() follows the database's language, and in the language C knows ASCII only;
+# this one, where the server has it, knows all.
+_languages: dict[str, str] = {}
+COLLATIONS = ("und-x-icu", "pg_c_utf8", "C.utf8")
+
+
+def fold_case_by(collation: str) -> None:
+    """Use this collation of PostgreSQL for lower-case."""
+    _languages["all"] = collation
 
 
 if SQLITE:
@@ -90,7 +101,7 @@ def elements(column: Any, *keys: str) -> Elements:
     array = case((func.jsonb_typeof(node) == "array", node), else_=func.jsonb_build_array(node))
     each = func.jsonb_array_elements(array).table_valued("value").render_derived()
     value = each.c.value
-    text = value.op("#>>")(cast("{}", ARRAY(Text)))
+    text = value.op("#>>")(_WHOLE)
     numeric = func.jsonb_typeof(value) == "number"
     return Elements(
         each,
@@ -127,7 +138,8 @@ def has_text(column: Any, part: str, field: str, kind: str) -> Condition:
         .table_valued("value")
         .render_derived()
     )
-    words = func.lower(each.c.value.op("#>>")(cast("{}", ARRAY(Text))))
+    words: Any = each.c.value.op("#>>")(_WHOLE)
+    words = func.lower(words.collate(_languages["all"]) if "all" in _languages else words)
     return exists(select(literal(1)).select_from(each).where(func.strpos(words, part) > 0))
 
 

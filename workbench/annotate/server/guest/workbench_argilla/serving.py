@@ -47,6 +47,7 @@ def run(told: dict[str, Any], report: Callable[..., None]) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=75,  # annotators think longer than uvicorn's five seconds
         timeout_graceful_shutdown=GOODBYE_S,
     )
     server = _Server(config, lambda: report(username=prepared.username, password=prepared.password))
