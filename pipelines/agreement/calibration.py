@@ -90,8 +90,12 @@ def _gap_error(gap: FloatArray, p: FloatArray, clusters: Clusters) -> float:
     """Standard error of a bin's mean gap; that of a calibrated judge where the gaps are alike."""
     n = len(gap)
     totals = np.bincount(clusters.code, weights=gap - gap.mean(), minlength=clusters.n_clusters)
-    inflation = clusters.n_clusters / max(1, clusters.n_clusters - 1)
-    measured = math.sqrt(inflation * float(np.square(totals).sum())) / n
+    # What the bin's own mean takes from the spread, were the pairs of a prompt all alike: for
+    # single pairs 1 - 1/n, more where prompts differ in size.
+    size = np.bincount(clusters.code).astype(np.float64)
+    square = float((size**2).sum())
+    left = 1.0 - 2.0 * float((size**3).sum()) / (n * square) + square / n**2
+    measured = math.sqrt(float(np.square(totals).sum()) / max(left, 1.0 / n)) / n
     calibrated = math.sqrt(float((p * (1.0 - p)).sum())) / n
     return measured if measured > 1e-9 and clusters.n_clusters > 1 else max(calibrated, 0.5 / n)
 

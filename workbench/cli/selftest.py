@@ -17,6 +17,7 @@ def selftest(
     live: Annotated[
         bool, typer.Option("--live/--no-live", help="Also a handful through server and queue.")
     ] = True,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -31,7 +32,7 @@ def selftest(
     n_worlds = worlds or (N_QUICK if quick else N_WORLDS)
     n_live = (N_LIVE_QUICK if quick else None) if live else 0
     with _progress() as on_progress:
-        report = run_selftest(n_worlds, seed, n_live=n_live, on_progress=on_progress)
+        report = run_selftest(n_worlds, seed, n_live=n_live, n_jobs=jobs, on_progress=on_progress)
     if as_json:
         print(json.dumps(report.as_dict(), indent=1))
     else:

@@ -14,7 +14,8 @@ from workbench.selftest.scenarios import Scenario
 from workbench.selftest.world import World, draw_world
 
 LEVEL = 0.95
-Finding = Literal["holds", "wide", "short"]
+# limit: below 95%, not below what is claimed for an interval that is known to be approximate.
+Finding = Literal["holds", "wide", "limit", "short"]
 OnProgress = Callable[[int, int], None]
 
 
@@ -32,6 +33,7 @@ class Row:
         n_undefined: Worlds in which it is not.
         above: Worlds whose whole interval lies above the truth.
         below: Worlds whose whole interval lies below it.
+        least: The coverage that is claimed.
     """
 
     scenario: str
@@ -43,6 +45,7 @@ class Row:
     n_undefined: int
     above: int
     below: int
+    least: float = LEVEL
 
     @property
     def coverage(self) -> float:
@@ -54,7 +57,10 @@ class Row:
         held = self.n - self.above - self.below
         if stats.binomtest(held, self.n, LEVEL).pvalue * n_rows >= 1.0 - LEVEL:
             return "holds"
-        return "wide" if self.coverage > LEVEL else "short"
+        if self.coverage > LEVEL:
+            return "wide"
+        below = stats.binomtest(held, self.n, self.least, alternative="less").pvalue
+        return "limit" if self.least < LEVEL and below * n_rows >= 1.0 - LEVEL else "short"
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ def run_scenario(
             t.n_undefined,
             t.above,
             t.below,
+            one.least,
         )
         for one, t in zip(scenario.diagnoses, tallies, strict=True)
         if t.example is not None

@@ -6,7 +6,12 @@ from workbench.selftest.coverage import ErrorRow, Finding, Row
 from workbench.selftest.live import LiveRow
 from workbench.selftest.run import Report
 
-_SAYS: dict[Finding, str] = {"holds": "yes", "wide": "wider than need be", "short": "TOO RARELY"}
+_SAYS: dict[Finding, str] = {
+    "holds": "yes",
+    "wide": "wider than need be",
+    "limit": "no: a known limit",
+    "short": "TOO RARELY",
+}
 
 
 def lines(report: Report) -> list[str]:
@@ -51,7 +56,8 @@ def summary(report: Report) -> str:
     n_held = sum(row.holds for row in report.live)
     parts = [
         f"{'PASSED' if report.passed else 'FAILED'}: {len(report.rows)} diagnoses, "
-        f"{len(report.short)} cover too rarely, {len(report.wide)} are wider than need be; "
+        f"{len(report.short)} cover too rarely, {len(report.limits)} are at a known limit, "
+        f"{len(report.wide)} are wider than need be; "
         f"{len(report.errors)} tests and gates, {len(report.too_often)} err too often",
     ]
     if report.live:

@@ -12,7 +12,7 @@ from workbench.selftest.law import Law
 TOGETHER = 0.4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a world is its own, so that a diagnosis of it can be kept
 class World:
     """Arrays of shape (n_pairs,) in draw order; the first `n_overlap` pairs have a second vote."""
 
