@@ -122,3 +122,13 @@ def test_no_flips_leave_room_for_as_many_as_went_unseen():
     assert (bias.flips, bias.p_value, bias.first_rate.estimate) == (0, 1.0, 0.5)
     assert bias.flip_rate.low == 0.0
     assert bias.first_rate.high >= 0.5 + bias.flip_rate.high / 2
+
+
+def test_no_flip_in_four_hundred_pairs_leaves_little_room_for_a_bias():
+    labels = np.arange(400) % 2
+    found = position_bias(labels, labels, np.arange(400))
+    # Wilson's upper end of 0 of 400 is z²/(400 + z²) = .0095: half of it either way, all one way.
+    unseen = 1.959964**2 / (400 + 1.959964**2)
+    assert found.first_rate.estimate == 0.5
+    assert math.isclose(found.first_rate.low, 0.5 - unseen / 2, abs_tol=1e-6)
+    assert math.isclose(found.first_rate.high, 0.5 + unseen / 2, abs_tol=1e-6)
