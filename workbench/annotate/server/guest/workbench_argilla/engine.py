@@ -79,13 +79,15 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         """Nothing to do."""
 
     async def index_records(self, dataset: Any, records: Any) -> None:
-        """Nothing to do."""
+        """Records came."""
+        holds.of(dataset.id).records_changed()
 
     async def partial_record_update(self, record: Any, **update: Any) -> None:
         """Nothing to do."""
 
     async def delete_records(self, dataset: Any, records: Any) -> None:
-        """Nothing to do."""
+        """Records went."""
+        holds.of(dataset.id).records_changed()
 
     async def update_record_response(self, response: Any) -> None:
         """An answer ends its author's hold; a draft keeps it."""
@@ -154,7 +156,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
                 ids = (
                     await session.scalars(queue.page(dataset.id, user_id, blocked, offset, limit))
                 ).all()
-                total = await session.scalar(queue.size(dataset.id, user_id, blocked))
+                total = await _queue_length(session, held, dataset.id, user_id, blocked)
                 found = _answer([(record, 1.0) for record in ids], total)
             else:
                 ask = _Ask(dataset, query, filter, sort, user_id, blocked)
@@ -303,6 +305,17 @@ async def _blocked(session: Any, dataset: Any, held: dict[UUID, int]) -> list[UU
     )
     answered = (await session.execute(query)).all()
     return surely + [record for record, n in answered if n + held[record] >= wanted]
+
+
+async def _queue_length(
+    session: Any, held: holds.Holds, dataset_id: UUID, user_id: UUID, blocked: list[UUID]
+) -> int:
+    n_open = held.n_open
+    if n_open is None:
+        n_open = int(await session.scalar(queue.n_open(dataset_id)))
+        held.counted(n_open)
+    not_mine = await session.scalar(queue.n_not_mine(dataset_id, user_id, blocked))
+    return max(0, n_open - int(not_mine))
 
 
 async def _conditions(session: Any, ask: _Ask) -> list[Condition]:

@@ -83,23 +83,37 @@ def page(
     )
 
 
-def size(dataset_id: UUID, user_id: UUID, blocked: Collection[UUID]) -> Any:
-    """The query of the queue's length: all pending, less those answered by this person or held
-    by others; three counts that read indexes only."""
+def n_open(dataset_id: UUID) -> Any:
+    """The query of the number of records that are open for anybody: it reads the whole index."""
     pending = [Record.dataset_id == dataset_id, Record.status == RecordStatus.pending]
-    everything = select(func.count()).where(*pending).scalar_subquery()
+    return select(func.count()).where(*pending)
+
+
+def n_not_mine(dataset_id: UUID, user_id: UUID, blocked: Collection[UUID]) -> Any:
+    """The query of how many open records are not in the queue of a person: those that they
+    answered, and those held by others."""
+    open_record = exists().where(
+        Record.id == Response.record_id,
+        Record.dataset_id == dataset_id,
+        Record.status == RecordStatus.pending,
+    )
     answered = (
         select(func.count())
         .select_from(Response)
-        .join(Record, Record.id == Response.record_id)
-        .where(*pending, Response.user_id == user_id)
+        .where(Response.user_id == user_id, open_record)
         .scalar_subquery()
     )
     if not blocked:
-        return select(everything - answered)
+        return select(answered)
     held = (
         select(func.count())
-        .where(*pending, Record.id.in_(blocked), not_(_answered_by(user_id)))
+        .select_from(Record)
+        .where(
+            Record.dataset_id == dataset_id,
+            Record.status == RecordStatus.pending,
+            Record.id.in_(blocked),
+            not_(_answered_by(user_id)),
+        )
         .scalar_subquery()
     )
-    return select(everything - answered - held)
+    return select(answered + held)
