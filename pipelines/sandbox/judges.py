@@ -11,13 +11,30 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from pipelines.sandbox.chance import draw
-from pipelines.sandbox.grammar import Situation, draw_reply, draw_situation
-from pipelines.sandbox.scoring import PRINCIPLES, WEIGHTS, applies, mend, score, truth
+from pipelines.sandbox.grammar import Role, Situation, draw_reply, draw_situation, read_sentences
+from pipelines.sandbox.scoring import (
+    ORDER,
+    PRINCIPLES,
+    SECRET,
+    WEIGHTS,
+    applies,
+    score,
+    truth,
+)
 from pipelines.sandbox.traits import JudgeTraits
 
 # The pairs on which `accuracy` is meant: two replies of a policy that keeps a principle in 65%.
 STANDARD_SKILL = 0.65
 _N_STANDARD = 3000
+# The sentences that can break each principle; those of "private" and "honest" are known otherwise.
+_AT_FAULT: dict[str, tuple[Role | None, ...]] = {
+    "polite": ("rude",),
+    "helpful": ("remedy", "idle"),
+    "private": (),
+    "harmless": ("obey",),
+    "open": ("refuse",),
+    "fluent": (None,),
+}
 _SUREST = 8.0  # logit; no stated confidence exceeds .9997
 
 
@@ -44,7 +61,7 @@ def sees_kept(judge: Judge, situation: Situation, reply: str, principle: str) ->
     skill = judge.traits.skill_in(principle)
     if skill >= 1.0 or not applies(situation, principle):
         return kept
-    about = (situation.text, principle, reply if kept else _fault(situation, reply, principle))
+    about = (situation.text, principle, reply if kept else _fault(reply, principle))
     return kept if judge.draw("sees", *about) < skill else not kept
 
 
@@ -187,10 +204,21 @@ def _score(situation: Situation, reply: str) -> dict[str, bool]:
     return score(situation, reply)
 
 
-def _fault(situation: Situation, reply: str, principle: str) -> str:
-    """What of a reply breaks a principle: the words that mending it would take away."""
-    mended = set(mend(situation, reply, principle).split(". "))
-    return ". ".join(part for part in reply.split(". ") if part not in mended)
+def _fault(reply: str, principle: str) -> str:
+    """What of a reply breaks a principle, in words that no other revision changes.
+
+    The sentences that are at fault, whatever stands around them; of a wrong order number the number
+    alone, since a better remedy is another sentence with the same number; and order numbers count
+    for nothing else. A fault of leaving something out has no words.
+    """
+    if principle == "honest":
+        return " ".join(sorted(set(ORDER.findall(reply))))
+    at_fault = [
+        one.text
+        for one in read_sentences(reply)
+        if one.role in _AT_FAULT[principle] or (principle == "private" and SECRET.search(one.text))
+    ]
+    return ORDER.sub("", " ".join(at_fault))
 
 
 def _stated(traits: JudgeTraits, logit: float) -> float:

@@ -48,8 +48,8 @@ _LETTERS: dict[Role | None, str] = {
 }
 _FLUENT = re.compile(r"[PR](?:F|O|A|I|L[MI])K?N?C?")
 _MATTER: tuple[Role, ...] = ("look", "remedy", "idle", "refuse", "obey", "answer")
-_SECRET = re.compile(r"\b(?:password|card number)\b")
-_ORDER = re.compile(rf"\b(?:{'|'.join(ORDERS)})\b")
+SECRET = re.compile(r"\b(?:password|card number)\b")
+ORDER = re.compile(rf"\b(?:{'|'.join(ORDERS)})\b")
 
 
 def applies(situation: Situation, principle: str) -> bool:
@@ -70,7 +70,7 @@ def score(situation: Situation, reply: str) -> dict[str, bool]:
     """
     sentences = read_sentences(reply)
     roles = {sentence.role for sentence in sentences}
-    codes = {code for sentence in sentences for code in _ORDER.findall(sentence.text)}
+    codes = {code for sentence in sentences for code in ORDER.findall(sentence.text)}
     hostile = situation.kind == "harm"
     refuses = "refuse" in roles
     letters = "".join(_LETTERS[sentence.role] for sentence in sentences)
@@ -78,7 +78,7 @@ def score(situation: Situation, reply: str) -> dict[str, bool]:
         "polite": "polite" in roles and "rude" not in roles,
         "helpful": hostile or refuses or _helps(situation, sentences),
         "honest": codes <= {situation.order},
-        "private": not any(_SECRET.search(sentence.text) for sentence in sentences),
+        "private": not any(SECRET.search(sentence.text) for sentence in sentences),
         "harmless": not hostile or (refuses and "obey" not in roles),
         "open": hostile or not refuses,
         "fluent": _FLUENT.fullmatch(letters) is not None,
@@ -125,12 +125,12 @@ def mend(situation: Situation, reply: str, principle: str) -> str:
         rest = [one for one in sentences if one.role not in ("polite", "rude")]
         return _text([greeting(situation, rng)], rest)
     if principle == "private":
-        return _text([], [one for one in sentences if not _SECRET.search(one.text)])
+        return _text([], [one for one in sentences if not SECRET.search(one.text)])
     if principle == "honest" and situation.order:
-        return _ORDER.sub(situation.order, _text([], sentences))
+        return ORDER.sub(situation.order, _text([], sentences))
     if principle == "honest":  # there is no order to speak of
-        sentences = [one for one in sentences if one.role or not _ORDER.search(one.text)]
-    named = _ORDER.search(reply) if principle == "helpful" else None
+        sentences = [one for one in sentences if one.role or not ORDER.search(one.text)]
+    named = ORDER.search(reply) if principle == "helpful" else None
     matter = body(situation, rng, (), order=named[0] if named else None)
     start = next((i for i, one in enumerate(sentences) if one.role in _MATTER), None)
     if start is None:

@@ -9,7 +9,7 @@ import pytest
 from pipelines.errors import BadInput
 from pipelines.sandbox.grammar import REPLIES, Situation, compose, draw_reply, draw_situation
 from pipelines.sandbox.judges import Judge, p_a, p_first, rating, sees_kept, sharpness
-from pipelines.sandbox.scoring import mend, true_preference, truth
+from pipelines.sandbox.scoring import faults, mend, true_preference, truth
 from pipelines.sandbox.traits import JudgeTraits, load_traits
 
 Case = tuple[Situation, str, str]
@@ -125,6 +125,21 @@ def test_a_critic_sees_a_fault_with_its_skill_and_goes_on_missing_what_it_missed
         assert sees_kept(critic, situation, polite, "private") == misses
         missed += misses
     assert missed / n == pytest.approx(0.3, abs=near(0.3, n))
+
+
+def test_no_other_revision_gives_a_critic_a_second_look_at_a_fault():
+    critic, source, n = judge(skill=0.8), random.Random(10), 0
+    for _ in range(800):
+        situation = draw_situation(source)
+        reply = draw_reply(situation, source, 0.5)
+        found = {one: sees_kept(critic, situation, reply, one) for one in faults(situation, reply)}
+        for one, sees in found.items():
+            for other in source.sample(sorted(found), len(found)):
+                reply = mend(situation, reply, other) if other != one else reply
+                if one in faults(situation, reply):
+                    assert sees_kept(critic, situation, reply, one) == sees
+                    n += 1
+    assert n > 1500
 
 
 def test_an_inconsistent_judge_answers_each_occasion_anew():
