@@ -1,0 +1,120 @@
+"""Win rates at equal length: what would the judge have said, had both responses been as long?
+
+A logit of the judge's preference on a constant (the policies' difference in quality) and on the
+squashed difference in length; the length term is then set to zero. AlpacaEval's regression has a
+third term, the difficulty of each instruction, which takes many policies on the same instructions
+to fit; with two it cannot be told from noise and is left out.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from pipelines.agreement.annotations import FloatArray, IntArray
+from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.intervals import Clusters, check_confidence
+from pipelines.agreement.win_rate import length_points
+from pipelines.errors import BadInput, Undefined
+
+METHOD = "length-controlled"
+_MAX_STEPS = 100
+_LEAST = 1e-9  # of a probability, so that a logit stays finite on the way
+
+
+@dataclass(frozen=True)
+class LengthControlled:
+    """A win rate with the length term of its logit set to zero.
+
+    Attributes:
+        win_rate: At equal length.
+        slope: What length adds to the logit, from one spread shorter to one longer it is about
+            1.5 times this; above 0, longer wins.
+    """
+
+    win_rate: Estimate
+    slope: Estimate
+
+
+def length_controlled(
+    score: FloatArray,
+    chars_first: IntArray,
+    chars_second: IntArray,
+    prompt: IntArray,
+    *,
+    confidence: float = 0.95,
+) -> LengthControlled:
+    """Fit the logit and read it where lengths are equal.
+
+    Args:
+        score: The judge's preference for the first policy in 0..1: a probability, or 1, 1/2, 0.
+            Shape (n_pairs,).
+        chars_first: Characters of the first policy's responses, same shape.
+        chars_second: Of the second's, same shape.
+        prompt: Prompt codes, same shape; standard errors are clustered by them.
+        confidence: Of the intervals.
+
+    Raises:
+        BadInput: Arrays of different lengths, or scores outside 0..1.
+        Undefined: Fewer than three prompts, no variation in length or in the scores, or length
+            settles every score.
+    Source: Dubois, Galambosi, Liang and Hashimoto (2024), arXiv:2404.04475.
+    """
+    check_confidence(confidence)
+    n = len(score)
+    if not n == len(chars_first) == len(chars_second) == len(prompt):
+        raise BadInput("scores, lengths and prompts must be of the same pairs; give equal lengths")
+    if ((score < 0.0) | (score > 1.0) | np.isnan(score)).any():
+        raise BadInput("a score lies outside 0..1; leave failures out first")
+    clusters = Clusters.of(prompt)
+    if clusters.n_clusters < 3:
+        raise Undefined("a length-controlled win rate needs pairs of at least three prompts")
+    if not 0.0 < float(score.mean()) < 1.0:
+        raise Undefined("one policy won every pair: no logit is finite")
+    x = length_points(chars_first, chars_second)
+    if not x.any():
+        raise Undefined("all pairs are of equal length: there is nothing to control for")
+    beta, influence = _fit(score, np.column_stack([np.ones(n), x]))
+    totals = np.stack(
+        [np.bincount(clusters.code, column, clusters.n_clusters) for column in influence.T], axis=1
+    )
+    g = clusters.n_clusters
+    errors = np.sqrt(np.square(totals).sum(axis=0) * g / (g - 1))
+    reach = float(stats.t.ppf(0.5 + confidence / 2.0, g - 1)) * errors
+    centre, slope = float(beta[0]), float(beta[1])
+    return LengthControlled(
+        win_rate=Estimate(
+            _share(centre),
+            _share(centre - float(reach[0])),
+            _share(centre + float(reach[0])),
+            METHOD,
+            n,
+        ),
+        slope=Estimate(slope, slope - float(reach[1]), slope + float(reach[1]), "cluster", n),
+    )
+
+
+def _fit(y: FloatArray, design: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coefficients of a logit of shares by Newton's method, and their influence values (n, k).
+
+    Source: Papke and Wooldridge (1996), doi:10.1002/(SICI)1099-1255(199611)11:6<619::AID-JAE418>3.0.CO;2-1,
+    for a logit of shares.
+    """  # noqa: E501 - a DOI cannot be broken
+    beta = np.zeros(design.shape[1])
+    for _ in range(_MAX_STEPS):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -500.0, 500.0)))
+        hessian = (design * (p * (1.0 - p))[:, None]).T @ design
+        if float(np.linalg.cond(hessian)) > 1.0 / _LEAST:
+            break
+        step = np.linalg.solve(hessian, design.T @ (y - p))
+        size = float(np.abs(step).max())
+        beta = beta + step * min(1.0, 2.0 / max(size, _LEAST))  # no step so long that it overshoots
+        if size < 1e-10:
+            influence = (design * (y - p)[:, None]) @ np.linalg.inv(hessian)
+            return beta, np.asarray(influence)
+    raise Undefined("length settles every score: no finite logit fits")
+
+
+def _share(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(-700.0, min(700.0, logit))))
