@@ -9,6 +9,7 @@ import scipy
 from sqlalchemy.orm import Session
 
 from pipelines.provenance import program_version
+from workbench.audit.argilla_votes import assisted_datasets, is_argilla, n_assisted
 from workbench.audit.certificate_file import (
     Certificate,
     CrossingEntry,
@@ -67,7 +68,7 @@ def certify_reading(session: Session, project: str, read: RoundReading) -> Certi
         closed_at=found.closed_at if closed else None,
         decision=read.decision,
         trusted=read.trusted,
-        says=says(read),
+        says=(*says(read), *argilla_sentences(session, read)),
         kind_of_label=read.design.kind_of_label,
         design=read.design,
         design_hash=found.design_hash,
@@ -163,6 +164,26 @@ def says(read: RoundReading) -> tuple[str, ...]:
     if design.is_active(MAIN):
         sentences.append("Slices carry no gate here: an active draw is not uniform within them.")
     return tuple(sentences)
+
+
+def argilla_sentences(session: Session, read: RoundReading) -> list[str]:
+    """What a reader must know of labels that were given in Argilla."""
+    found = []
+    votes = [vote for part in read.strata for vote in part.labels.vote_id if is_argilla(vote)]
+    if votes:
+        found.append(
+            f"{len(votes):,} of the labels that it reads were given in Argilla. Which pairs are "
+            "read was drawn; who labelled which was settled by Argilla's queue, and a person who "
+            "searches there can choose, so figures by annotator describe and are no random sample."
+        )
+    if read.assisted:
+        names = ", ".join(assisted_datasets(session, read.round.id, read.read_at))
+        n = n_assisted(session, read.round.id, read.read_at)
+        found.append(
+            f"The AI's labels were shown to annotators in Argilla ({names}): this round cannot be "
+            f"certified, and the {n:,} labels given there are kept but not read."
+        )
+    return found
 
 
 def _about(part: StratumReading) -> list[str]:

@@ -15,6 +15,7 @@ from pipelines.agreement.gate import Gate, read_slices
 from pipelines.agreement.intervals import wilson
 from pipelines.agreement.sequence import decisive_interval
 from pipelines.records import LABELS
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.audit.certificate_file import (
     Ceiling,
     ImportEntry,
@@ -125,7 +126,7 @@ def ceiling(session: Session, round_id: int, as_of: float | None = None) -> Ceil
         select(Vote.item_id, Vote.label, Vote.counts, Slot.number)
         .join(Slot, Slot.id == Vote.slot_id)
         .join(Item, Item.id == Vote.item_id)
-        .where(Vote.round_id == round_id, live_vote(as_of), drawn)
+        .where(Vote.round_id == round_id, live_vote(as_of), drawn, Vote.origin != ASSISTED)
         .order_by(Vote.created_at, Vote.id)
     )
     first: dict[int, str] = {}

@@ -9,6 +9,7 @@ from itertools import islice
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.audit.board import Board
 from workbench.audit.dealing import ItemState, claims, left_response
 from workbench.audit.tokens import Holder
@@ -219,6 +220,7 @@ def _promote(session: Session, board: Board, leased: Collection[int], now: float
             Vote.slot_id.in_(set(waiting) - filled),
             Vote.counts.is_(False),
             Vote.undone_at.is_(None),
+            Vote.origin != ASSISTED,
         )
         .order_by(Vote.created_at, Vote.id)
     )

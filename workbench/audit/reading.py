@@ -9,6 +9,7 @@ from pipelines.agreement.annotations import IntArray
 from pipelines.agreement.decision import Decision
 from pipelines.agreement.gate import Gate, GateReading, read_gate
 from workbench.audit.active_draw import read_active, recorded_stages
+from workbench.audit.argilla_votes import assisted_datasets
 from workbench.audit.design import MAIN, RoundDesign, Stratum, StratumDesign
 from workbench.audit.labels import PrefixLabels, read_prefix
 from workbench.audit.rounds import find_round, read_design
@@ -50,6 +51,7 @@ class RoundReading:
     design: RoundDesign
     strata: tuple[StratumReading, ...]
     read_at: float  # Unix seconds
+    assisted: bool = False  # the AI's labels were shown to annotators, so nothing is certified
 
     def stratum(self, name: Stratum) -> StratumReading | None:
         """The stratum of that name, where the round has it."""
@@ -67,8 +69,9 @@ class RoundReading:
 
     @property
     def trusted(self) -> bool:
-        """Whether the gate says yes: main TRUST, and no WARN from the safety-critical pairs."""
-        return self.decision == "TRUST" and all(part.decision != "WARN" for part in self.strata)
+        """Whether the gate says yes: main TRUST, no WARN from the safety-critical pairs, all blind."""
+        no_warning = all(part.decision != "WARN" for part in self.strata)
+        return self.decision == "TRUST" and no_warning and not self.assisted
 
 
 def read_round(project: Project, name: str | None = None, now: float | None = None) -> RoundReading:
@@ -101,7 +104,13 @@ def read_as_of(session: Session, found: Round, as_of: float | None) -> RoundRead
     """A round as it stood at a time (None: now), without recording anything."""
     design = read_design(found)
     strata = tuple(_read_stratum(session, found.id, design, part, as_of) for part in design.strata)
-    return RoundReading(found, design, strata, time.time() if as_of is None else as_of)
+    return RoundReading(
+        round=found,
+        design=design,
+        strata=strata,
+        read_at=time.time() if as_of is None else as_of,
+        assisted=bool(assisted_datasets(session, found.id, as_of)),
+    )
 
 
 def gate_of(part: StratumDesign) -> Gate:

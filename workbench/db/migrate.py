@@ -10,7 +10,7 @@ from pipelines.errors import BadInput
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any constant will do: two programs that open a new PostgreSQL database at once take turns.
 _LOCK = 7_361_552_001

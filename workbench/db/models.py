@@ -156,7 +156,8 @@ class Vote(Base):
     seconds: Mapped[float | None]
     comment: Mapped[str | None]
     details: Mapped[dict[str, Any]]  # {"tags": {...}, "criteria": {...}}
-    origin: Mapped[str]  # "workbench", "import", "argilla", "simulated"
+    # "workbench", "import", "simulated", "argilla"; "argilla-assisted": the AI's label was shown
+    origin: Mapped[str]
     client_at: Mapped[float | None]
     created_at: Mapped[float]
     undone_at: Mapped[float | None]
@@ -270,6 +271,34 @@ class LabelImport(Base):
     file_name: Mapped[str]
     slot_rule: Mapped[str]  # how the vote that counts was chosen where one pair has several
     counts: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+
+
+class ArgillaDataset(Base):
+    """A dataset of an Argilla server that holds pairs of a round; `id` is the server's.
+
+    `assist`: the AI's labels were shown there, so the round cannot be certified any more.
+    """
+
+    __tablename__ = "argilla_dataset"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("round.id"))
+    name: Mapped[str]
+    workspace: Mapped[str]
+    url: Mapped[str]
+    wanted: Mapped[int]  # submitted answers that complete a record there
+    assist: Mapped[bool]
+    created_at: Mapped[float]
+    __table_args__ = (Index("argilla_dataset_round", "round_id"),)
+
+
+class ArgillaPerson(Base):
+    """Which annotator a user of an Argilla server is; matched once, by name, then it stays."""
+
+    __tablename__ = "argilla_person"
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    username: Mapped[str]
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"))
     created_at: Mapped[float]
 
 

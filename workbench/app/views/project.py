@@ -111,7 +111,7 @@ def _show_people(people: dict[str, Progress]) -> None:
                 "round": name,
                 "labels": person.n_votes,
                 "skips": person.n_skips,
-                "last seen": _moment(person.last_action_at),
+                "last seen": _seen(person.last_action_at),
                 "access": "revoked" if person.revoked else "open",
             }
             for name, one in people.items()
@@ -125,6 +125,11 @@ def _show_people(people: dict[str, Progress]) -> None:
     st.dataframe(table, hide_index=True, width="stretch")
     st.caption(f"n = {int(table['labels'].sum()):,} live labels, overlap labels included.")
     download(table, "people.csv", "csv-people")
+
+
+def _seen(unix: float) -> str:
+    """When somebody was last on the review page; 0: never, they answer in Argilla."""
+    return _moment(unix) if unix else "in Argilla"
 
 
 def _moment(unix: float) -> str:
