@@ -23,6 +23,7 @@ from workbench.app.access import LINK_COOKIE, NAME_COOKIE, PROJECT_VARIABLE, TEA
 from workbench.app.desks import Desks
 from workbench.app.fence import Fence
 from workbench.app.front import FrontPage
+from workbench.app.warming import warm_up
 from workbench.audit.queue import SyncRequest, TokenRefused
 from workbench.project import Project
 
@@ -111,6 +112,8 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
 
     @asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[None]:
+        if not team:  # everybody here is an owner, who may open any page
+            warm_up(project)
         yield
         desks.close()
 

@@ -55,10 +55,6 @@ def serve(
     here = _url(host, listening.getsockname()[1])
     url = public_url or here
     server = _server(found, team=team, public_host=public_host)
-    if not team:  # everybody here is an owner, who may open any page
-        from workbench.app.warming import warm_up
-
-        warm_up(found)
     behind = f", listening on {here}" if public_url else ""
     print(f"{found.name}: {url}{behind}  (Ctrl+C stops)", flush=True)
     if team:
