@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def sample_ids(
     model: Any,
     prompts: Sequence[Sequence[int]],

@@ -1,143 +1,59 @@
-"""One run of PPO, from settings to a model: what goes in, the loop, checkpoints, the watch.
+"""One run of PPO: models, the loop over its steps, checkpoints and looks, the model it ends with.
 
-A checkpoint holds policy, critic, optimizer, prices and the state of chance, so that a run that
-was cut off goes on and ends in the same place.
+A run that was cut off goes on from its last whole checkpoint and ends in the same place.
 """
 
-import json
-import shutil
-from dataclasses import asdict, dataclass
+import hashlib
+import math
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import AutoModelForTokenClassification
 
 from pipelines.errors import BadInput
-from pipelines.models.local_model import (
-    LOADING_FAILS_WITH,
-    quiet_loading,
-    source_of,
-    tokenizer_of,
-    why_not,
-)
-from pipelines.models.sampling import sample_ids
+from pipelines.models.local_model import LOADING_FAILS_WITH, quiet_loading, why_not
 from pipelines.train.curves import read_curves
-from pipelines.train.hacking import Watched, parted
-from pipelines.train.lengths import fit
-from pipelines.train.loading import (
-    Start,
-    check_memory,
-    load_model,
-    lora_config,
-    need,
-    start_from,
+from pipelines.train.hacking import warnings_of, watched_in
+from pipelines.train.loading import load_model, lora_config
+from pipelines.train.online_checkpoint import resume, save
+from pipelines.train.online_setup import PreparedOnline, look_of, reward_of
+from pipelines.train.online_watch import prompt_ids
+from pipelines.train.ppo import (
+    ActorCritic,
+    LogProbabilities,
+    Players,
+    State,
+    ppo_step,
+    token_logps,
 )
-from pipelines.train.ppo import ActorCritic, State, end_ids, ppo_step, token_logps
-from pipelines.train.reward_functions import Function, Reward, named_function, of_model
-from pipelines.train.rows import PromptRow, Rows, read_rows
-from pipelines.train.run_folder import RunFolder, content_hash, write_json
+from pipelines.train.run_folder import RunFolder
 from pipelines.train.settings import PpoSettings, TrainSettings
 from pipelines.train.watch import Progress, nobody, open_writer, write_point
-
-_STATE = "state.pt"
-
-
-@dataclass(frozen=True)
-class PreparedOnline:
-    """Everything checked; only small things loaded."""
-
-    settings: TrainSettings
-    section: PpoSettings
-    start: Start
-    prompts: tuple[PromptRow, ...]
-    held_out: tuple[PromptRow, ...]
-    constitution: Function | None
-    violation: Function | None
-    watch: Function | None
-    judge: Function | None
-    base: Path
-    asked: dict[str, Any]
-
-
-def prepare_online(
-    name: str, settings: TrainSettings, base: Path, prompts: Path, judge: Function | None = None
-) -> PreparedOnline:
-    """Read and check what goes in.
-
-    Args:
-        name: "ppo" or "a2c".
-        settings: `[train]`, resolved.
-        base: What relative folders are relative to: the project's folder.
-        prompts: A file of prompts, or of rows whose prompts are answered.
-        judge: Scores responses 0 to 1, instead of a reward model.
-
-    Raises:
-        BadInput: Settings, prompts and models do not fit each other or this machine.
-    """
-    section = settings.a2c() if name == "a2c" else settings.ppo
-    start = start_from(settings, base)
-    limit = settings.max_length - section.max_new_tokens
-    if limit < 1:
-        raise BadInput(
-            f"max_new_tokens = {section.max_new_tokens} leaves no room for a prompt in max_length "
-            f"= {settings.max_length}; raise max_length"
-        )
-    read = read_rows(prompts, "prompt")
-    rows = fit(_distinct(read), start.tokenizer, limit, _no_cut(settings.over_length))
-    if not (section.reward_model or judge or section.constitution):
-        raise BadInput(
-            "[train.ppo] names nothing to be rewarded for; set reward_model, judge or constitution"
-        )
-    if section.constitution and section.shaping == 0.0:
-        raise BadInput("[train.ppo] names a constitution with shaping = 0; set shaping")
-    if section.violation_bound < 1.0 and not section.violation:
-        raise BadInput("[train.ppo] bounds violations and names no function violation")
-    tokens = section.batch_size // section.minibatches * settings.max_length
-    needed = need(start, settings, tokens, copies=5)  # a critic that is trained, a reference
-    check_memory(start, needed)
-    constitution, violation, watch = (
-        named_function(one, base) if one else None
-        for one in (section.constitution, section.violation, section.watch)
-    )
-    source, reward_model = Path(start.source), base / section.reward_model
-    asked = {
-        "method": name,
-        "settings": {
-            key: value
-            for key, value in settings.model_dump(mode="json").items()
-            if not isinstance(value, dict) and key not in ("data", "tensorboard", "save_every")
-        },
-        "section": section.model_dump(mode="json"),
-        "lora": settings.lora.model_dump(mode="json"),
-        "model": start.name,
-        "model_hash": content_hash(source) if source.is_dir() else None,
-        "reward_model_hash": (
-            content_hash(reward_model) if section.reward_model and reward_model.is_dir() else None
-        ),
-        "data": str(prompts),
-        "data_hash": content_hash(prompts),
-        "n_rows": {split: len(several) for split, several in rows.splits.items()},
-        "left_out": dict(rows.left_out),
-        "memory_estimate_bytes": needed.total,
-    }
-    return PreparedOnline(
-        settings, section, start, tuple(rows.train), tuple(rows.held_out), constitution, violation,
-        watch, judge, base, asked,
-    )  # fmt: skip
 
 
 def train_online(
     prepared: PreparedOnline, folder: RunFolder, on_progress: Progress = nobody
 ) -> dict[str, Any]:
-    """Train, or go on with training, and write the policy to the run's folder.
+    """Train by PPO, or go on with training, and write the policy to the run's folder.
+
+    Args:
+        prepared: What goes in.
+        folder: The run's; a finished run of the same is returned as it is.
+        on_progress: Called with steps done and steps in all.
+
+    Returns:
+        The final figures, as in `result.json`.
 
     Raises:
         BadInput: The folder holds another run, or a function of the user's fails.
+        ServiceFailed: The judge that rewards does not answer.
     """
-    settings, section, start = prepared.settings, prepared.section, prepared.start
+    settings, start = prepared.settings, prepared.start
+    section = prepared.section
+    if not isinstance(section, PpoSettings):
+        raise BadInput(f"{prepared.asked['method']} is not trained by PPO's loop")
     accelerator = Accelerator(
         cpu=start.device.type == "cpu", mixed_precision="bf16" if start.bfloat16 else "no"
     )
@@ -146,55 +62,83 @@ def train_online(
     done = folder.result()
     if done is not None:
         return done
-    torch.manual_seed(settings.seed)
-    model, reference = _models(prepared, accelerator)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.actor.parameters() if p.requires_grad],
-             "lr": section.learning_rate},
-            {"params": model.critic.parameters(), "lr": section.value_learning_rate},
-        ],
-        betas=(0.9, 0.95),
-        weight_decay=settings.weight_decay,
-    )  # fmt: skip
-    reward = _reward(prepared, accelerator)
-    generator = torch.Generator(device=accelerator.device)
-    generator.manual_seed(settings.seed + accelerator.process_index)
-    state = State(kl_price=section.beta)
-    _resume(folder, model, optimizer, generator, state)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    encoded = [_encode(start.tokenizer, row) for row in prepared.prompts]
+    model, reference = _models(prepared, section, accelerator)
+    optimizer = _optimizer(model, section, settings)
+    reward = reward_of(prepared, accelerator.device)
+    look = look_of(prepared, reward, folder)
     main = accelerator.is_main_process
+    state = resume(folder, model, optimizer, State(kl_price=section.beta))
+    if main and state.step == 0:
+        look.first(model.actor)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    players = Players(
+        wrapped, optimizer, reference, start.tokenizer, accelerator, settings.max_grad_norm
+    )
+    encoded = [prompt_ids(start.tokenizer, row) for row in prepared.prompts]
+    rates = [group["lr"] for group in optimizer.param_groups]
     writer = open_writer(folder.path) if main and settings.tensorboard else None
+    generator = torch.Generator(device=accelerator.device)
     while state.step < section.steps:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * _schedule(settings, state.step, section.steps)
+            group["lr"] = rate * scheduled(settings, state.step, section.steps)
+        generator.manual_seed(_seed(settings.seed, state.step, accelerator.process_index))
         rows = _batch(prepared, state.step, accelerator)
-        figures = ppo_step(
-            wrapped, optimizer, reference, start.tokenizer, [encoded[i] for i in rows],
-            partial(reward, [prepared.prompts[i].prompt for i in rows]),
-            section, state, generator, accelerator, settings.max_grad_norm,
-        )  # fmt: skip
-        if section.watch_every and state.step % section.watch_every == 0:
-            figures |= _watched(prepared, model, reward)
-        if main:
-            write_point(folder.path, writer, state.step, figures)
-            on_progress(state.step, section.steps)
-            if state.step % settings.save_every == 0 and state.step < section.steps:
-                _save(folder, model, optimizer, generator, state)
+        score = partial(reward, [prepared.prompts[i].prompt for i in rows])
+        figures = ppo_step(players, [encoded[i] for i in rows], score, section, state, generator)
+        if not main:
+            continue
+        if look.due(state.step):
+            figures |= look(model.actor)
+        write_point(folder.path, writer, state.step, figures)
+        on_progress(state.step, section.steps)
+        # The last one too: a kill while the model is written must not cost the last steps.
+        if state.step % settings.save_every == 0 or state.step == section.steps:
+            save(folder, model, optimizer, state)
     if writer is not None:
         writer.close()
     if main:
-        _finish(prepared, folder, model, figures if state.step else {})
+        _finish(prepared, folder, model)
     accelerator.wait_for_everyone()
     return folder.result() or {}
 
 
-def _models(prepared: PreparedOnline, accelerator: Accelerator) -> tuple[ActorCritic, Any]:
+def _models(
+    prepared: PreparedOnline, section: PpoSettings, accelerator: Accelerator
+) -> tuple[ActorCritic, LogProbabilities]:
     """Policy with critic, and the log-probabilities of the frozen start."""
-    settings, start = prepared.settings, prepared.start
-    actor = load_model(start, settings, "language").to(accelerator.device)
+    settings, start, device = prepared.settings, prepared.start, accelerator.device
+    with torch.random.fork_rng(devices=[]):  # new weights are drawn from torch's own generator
+        torch.manual_seed(settings.seed)
+        actor = load_model(start, settings, "language")
+        critic = _critic(prepared)
+        adapter = lora_config(settings, "language")
+        if adapter is not None:
+            from peft import TaskType, get_peft_model
+
+            actor = get_peft_model(actor, adapter)
+            # The head has no adapter: it is trained whole, beside those of the trunk.
+            critic_adapter = lora_config(settings, "language")
+            critic_adapter.task_type = TaskType.TOKEN_CLS
+            critic = get_peft_model(critic, critic_adapter)
+    model = ActorCritic(actor.to(device), critic.to(device), section.temperature)
+    model.eval()  # no dropout: the ratio of new to old must come from the step alone
+    if adapter is not None:
+
+        def without_adapter(
+            ids: torch.Tensor, attention: torch.Tensor, on: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            with model.actor.disable_adapter():
+                return token_logps(model.actor, ids, attention, on, section.temperature)
+
+        return model, without_adapter
+    frozen = load_model(start, settings, "language").to(device)
+    frozen.eval().requires_grad_(False)
+    return model, partial(token_logps, frozen, temperature=section.temperature)
+
+
+def _critic(prepared: PreparedOnline) -> Any:
+    """The start's trunk with a head of one number, which begins at 0: it knows nothing yet."""
+    start = prepared.start
     try:
         with quiet_loading():
             critic: Any = AutoModelForTokenClassification.from_pretrained(
@@ -202,178 +146,74 @@ def _models(prepared: PreparedOnline, accelerator: Accelerator) -> tuple[ActorCr
             )
     except LOADING_FAILS_WITH as error:
         raise BadInput(why_not(start.name, "the critic", error)) from error
-    critic = critic.to(accelerator.device)
-    head = critic.get_output_embeddings() or critic.score
-    torch.nn.init.zeros_(head.weight)  # it begins by knowing nothing, not by guessing
-    if head.bias is not None:
-        torch.nn.init.zeros_(head.bias)
-    adapter = lora_config(settings, "language")
-    if adapter is not None:
-        from peft import get_peft_model
-
-        actor = get_peft_model(actor, adapter)
-
-        def reference(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            with actor.disable_adapter():
-                return token_logps(actor, *inputs)
-    else:
-        frozen = load_model(start, settings, "language").to(accelerator.device)
-        frozen.eval().requires_grad_(False)
-
-        def reference(*inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return token_logps(frozen, *inputs)
-
-    model = ActorCritic(actor, critic)
-    model.eval()  # no dropout: the ratio of new to old must come from the step alone
-    return model, reference
+    heads = [
+        layer
+        for layer in critic.modules()
+        if isinstance(layer, torch.nn.Linear) and layer.out_features == 1
+    ]
+    for head in heads:
+        torch.nn.init.zeros_(head.weight)
+        if head.bias is not None:
+            torch.nn.init.zeros_(head.bias)
+    return critic
 
 
-def _reward(prepared: PreparedOnline, accelerator: Accelerator) -> Reward:
-    section = prepared.section
-    scored: Function | None = None
-    if section.reward_model:
-        name = section.reward_model
-        source = source_of(name, prepared.base)
-        try:
-            with quiet_loading():
-                tokenizer = tokenizer_of(name, source)
-                model: Any = AutoModelForSequenceClassification.from_pretrained(
-                    source, num_labels=1, dtype=torch.float32
-                )
-        except LOADING_FAILS_WITH as error:
-            raise BadInput(why_not(name, "the reward model", error)) from error
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-        scored = of_model(model.to(accelerator.device), tokenizer, prepared.settings.max_length)
-    return Reward(
-        scored, prepared.judge, prepared.constitution, section.shaping, prepared.violation
+def _optimizer(model: ActorCritic, section: PpoSettings, settings: TrainSettings) -> Any:
+    groups = ((model.actor, section.learning_rate), (model.critic, section.value_learning_rate))
+    return torch.optim.AdamW(
+        [
+            {"params": [one for one in part.parameters() if one.requires_grad], "lr": rate}
+            for part, rate in groups
+        ],
+        betas=(0.9, 0.95),
+        weight_decay=settings.weight_decay,
     )
 
 
 def _batch(prepared: PreparedOnline, step: int, accelerator: Accelerator) -> list[int]:
     """Rows of this step and process: the prompts in a new order each time round."""
     n, size = len(prepared.prompts), prepared.section.batch_size
-    n_processes = accelerator.num_processes
-    first = step * size * n_processes + accelerator.process_index * size
-    rows, orders = [], {}
+    first = (step * accelerator.num_processes + accelerator.process_index) * size
+    rows: list[int] = []
+    orders: dict[int, list[int]] = {}
     for at in range(first, first + size):
         turn = at // n
         if turn not in orders:
-            chance = torch.Generator().manual_seed(prepared.settings.seed + 7919 * turn)
+            chance = torch.Generator().manual_seed(_seed(prepared.settings.seed, "order", turn))
             orders[turn] = torch.randperm(n, generator=chance).tolist()
         rows.append(orders[turn][at % n])
     return rows
 
 
-def _schedule(settings: TrainSettings, step: int, n_steps: int) -> float:
-    """Warm-up, then the rate's schedule down to a tenth."""
-    warm = max(1, round(settings.warmup_share * n_steps))
-    left = 1.0 - step / n_steps if settings.schedule != "constant" else 1.0
-    return min(1.0, (step + 1) / warm) * max(0.1, left)
+def scheduled(settings: TrainSettings, step: int, n_steps: int) -> float:
+    """The share of the learning rate in a step: warm-up, then down to 0 as the schedule says."""
+    warm = math.ceil(settings.warmup_share * n_steps)
+    if step < warm:
+        return (step + 1) / warm
+    gone = (step - warm) / max(1, n_steps - warm)
+    if settings.schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * gone))
+    return 1.0 - gone if settings.schedule == "linear" else 1.0
 
 
-def _watched(prepared: PreparedOnline, model: ActorCritic, reward: Reward) -> dict[str, float]:
-    """What the reward and, apart from it, a held-out judge think of answers to held-out prompts."""
-    rows = (prepared.held_out or prepared.prompts)[: prepared.section.watch_prompts]
-    tokenizer = prepared.start.tokenizer
-    generator = torch.Generator(device=model.actor.device).manual_seed(prepared.settings.seed)
-    ids = sample_ids(
-        model.actor, [_encode(tokenizer, row) for row in rows], generator,
-        pad_id=tokenizer.pad_token_id, end_ids=end_ids(model.actor, tokenizer),
-        temperature=prepared.section.temperature, max_new_tokens=prepared.section.max_new_tokens,
-    )  # fmt: skip
-    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
-    prompts = [row.prompt for row in rows]
-    figures = {"held_out_reward": float(reward(prompts, texts).reward.mean())}
-    if prepared.watch is not None:
-        judged = prepared.watch(prompts, texts)
-        figures["held_out_win_rate"] = sum(judged) / len(judged)
-    return figures
+def _seed(*about: object) -> int:
+    """A seed of 32 bits, of which torch uses no more on a CPU."""
+    digest = hashlib.sha256(" ".join(map(str, about)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
-def _save(
-    folder: RunFolder, model: ActorCritic, optimizer: Any, generator: torch.Generator, state: State
-) -> None:
-    """A checkpoint; its last file says that it is whole, and then older ones go."""
-    place = folder.checkpoints / f"checkpoint-{state.step}"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "generator": generator.get_state(),
-        },
-        place / _STATE,
-    )
-    write_json(place / "trainer_state.json", asdict(state))
-    for other in folder.checkpoints.glob("checkpoint-*"):
-        if other != place:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _resume(
-    folder: RunFolder, model: ActorCritic, optimizer: Any, generator: torch.Generator, state: State
-) -> None:
-    place = folder.checkpoint()
-    if place is None:
-        return
-    kept = torch.load(place / _STATE, weights_only=True, map_location=model.actor.device)
-    model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
-    generator.set_state(kept["generator"].cpu())
-    said = json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))
-    for key, value in said.items():
-        setattr(state, key, value)
-
-
-def _finish(
-    prepared: PreparedOnline, folder: RunFolder, model: ActorCritic, figures: dict[str, float]
-) -> None:
-    actor = model.actor
-    if prepared.settings.lora.use:
-        actor = actor.merge_and_unload()
+def _finish(prepared: PreparedOnline, folder: RunFolder, model: ActorCritic) -> None:
+    actor = model.actor.merge_and_unload() if prepared.settings.lora.use else model.actor
     with quiet_loading():
         actor.save_pretrained(folder.model)
     prepared.start.tokenizer.save_pretrained(folder.model)
-    points = [
-        Watched(p["held_out_reward"], p["held_out_win_rate"], p["kl"], p["length"])
-        for p in read_curves(folder.path)
-        if p.get("held_out_win_rate") is not None
-    ]
-    n = len((prepared.held_out or prepared.prompts)[: prepared.section.watch_prompts])
-    folder.finish(
-        {
-            "method": prepared.asked["method"],
-            "steps": prepared.section.steps,
-            **figures,
-            "warning": parted(points, n),
-        }
-    )
+    folder.finish(online_result(prepared, folder))
 
 
-def _encode(tokenizer: Any, row: PromptRow) -> list[int]:
-    ids: list[int] = tokenizer.apply_chat_template(
-        [turn.model_dump() for turn in row.prompt], add_generation_prompt=True, return_dict=False
-    )
-    return ids
-
-
-def _distinct(rows: Rows) -> Rows:
-    """Each prompt once: a file of pairs has it several times."""
-    splits: dict[str, list[Any]] = {}
-    n_again = 0
-    for split, several in rows.splits.items():
-        seen: dict[Any, Any] = {}
-        for row in several:
-            n_again += row.prompt in seen
-            seen.setdefault(row.prompt, row)
-        splits[split] = list(seen.values())
-    left_out = {**rows.left_out, "the same prompt again": n_again} if n_again else rows.left_out
-    return Rows(rows.kind, splits, rows.n_in, left_out)
-
-
-def _no_cut(over_length: str) -> str:
-    """A prompt that is cut at its end asks something else, so it is dropped instead."""
-    return "refuse" if over_length == "refuse" else "drop"
+def online_result(prepared: PreparedOnline, folder: RunFolder) -> dict[str, Any]:
+    """Final figures: those of the last step, of the last look, and what looks like hacking."""
+    curves = read_curves(folder.path)
+    figures = {key: value for point in curves for key, value in point.items() if key != "at"}
+    figures["steps"] = figures.pop("step", 0)
+    warnings = warnings_of(watched_in(curves))
+    return {"method": prepared.asked["method"], **figures, "warnings": warnings}

@@ -6,7 +6,8 @@ on policy and critic (Schulman et al. 2017). The price of divergence follows its
 constrained variant the price of a violation follows its bound (Lagrange; Achiam and Amodei 2019).
 
 Axes: B responses, T tokens of prompt and response less one. Position t holds what concerns token
-t + 1; `on` marks positions whose next token belongs to the response. All else is zero there.
+t + 1; `on` marks positions whose next token belongs to the response. All else is zero there. Every
+log-probability is of the distribution that was sampled from, temperature included.
 """
 
 import math
@@ -19,8 +20,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from pipelines.errors import BadInput, ServiceFailed
 from pipelines.models.sampling import sample_ids
+from pipelines.train.hacking import repetition
 from pipelines.train.settings import PpoSettings
+
+LogProbabilities = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Scores:
     """What came of each response, shape (B,).
 
     Attributes:
-        reward: What is to be increased.
+        reward: What is to be increased; NaN where it could not be told, and then nobody learns
+            from that response.
         violation: 1 where a rule was broken, else 0; None where nobody looks.
         parts: Named parts of the reward, for the curves.
     """
@@ -36,6 +42,27 @@ class Scores:
     reward: Tensor
     violation: Tensor | None
     parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Players:
+    """Who takes part in a step.
+
+    Attributes:
+        model: `ActorCritic`, perhaps wrapped by accelerate.
+        optimizer: Of both trunks.
+        reference: `token_logps` of the frozen model, at the sampling temperature.
+        tokenizer: Its pad and end tokens.
+        accelerator: Means over processes, and the precision.
+        max_grad_norm: Gradients are scaled down to it.
+    """
+
+    model: Any
+    optimizer: Any
+    reference: LogProbabilities
+    tokenizer: Any
+    accelerator: Accelerator
+    max_grad_norm: float
 
 
 @dataclass(frozen=True)
@@ -49,31 +76,34 @@ class Rollout:
     reference: Tensor  # (B, T) of the reference
     values: Tensor  # (B, T) of the critic
     finished: Tensor  # (B,) bool: ended by itself
+    written: tuple[list[int], ...]  # the responses' tokens
     texts: tuple[str, ...]
 
 
 class ActorCritic(nn.Module):
     """Policy and critic, each with a trunk of its own: a shared one makes a poor critic."""
 
-    def __init__(self, actor: Any, critic: Any):
+    def __init__(self, actor: Any, critic: Any, temperature: float):
         super().__init__()
-        self.actor, self.critic = actor, critic
+        self.actor, self.critic, self.temperature = actor, critic, temperature
 
     def forward(self, ids: Tensor, attention: Tensor, on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability and entropy of the policy, and the critic's value, each (B, T)."""
-        logps, entropy = token_logps(self.actor, ids, attention, on)
+        logps, entropy = token_logps(self.actor, ids, attention, on, self.temperature)
         values = self.critic(input_ids=ids, attention_mask=attention, use_cache=False).logits
         return logps, entropy, values[:, :-1, 0].float() * on
 
 
-def token_logps(model: Any, ids: Tensor, attention: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
+def token_logps(
+    model: Any, ids: Tensor, attention: Tensor, on: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Log-probability of each next token and entropy there, (B, T); zero outside `on`."""
     first = int(on.any(dim=0).int().argmax())  # no response begins before this position
     kept = ids.shape[1] - first
     logits = model(
         input_ids=ids, attention_mask=attention, use_cache=False, logits_to_keep=kept
     ).logits[:, :-1]
-    logp = logits.float().log_softmax(dim=-1)
+    logp = (logits.float() / temperature).log_softmax(dim=-1)
     chosen = logp.gather(-1, ids[:, first + 1 :, None])[..., 0]
     entropy = -(logp.exp() * logp).sum(dim=-1)
     late = on[:, first:]
@@ -83,30 +113,33 @@ def token_logps(model: Any, ids: Tensor, attention: Tensor, on: Tensor) -> tuple
     )
 
 
+@torch.no_grad()
 def roll_out(
-    model: ActorCritic, reference: Callable[..., tuple[Tensor, Tensor]], tokenizer: Any,
-    prompts: Sequence[Sequence[int]], settings: PpoSettings, generator: torch.Generator,
+    players: Players, prompts: Sequence[Sequence[int]], settings: PpoSettings,
+    generator: torch.Generator,
 ) -> Rollout:  # fmt: skip
     """Sample one response to each prompt and look up what all three models think of it."""
+    model: ActorCritic = players.accelerator.unwrap_model(players.model)
+    tokenizer, device = players.tokenizer, model.actor.device
     ends, pad = end_ids(model.actor, tokenizer), tokenizer.pad_token_id
-    responses = sample_ids(
-        model.actor, prompts, generator, pad_id=pad, end_ids=ends,
-        temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
-    )  # fmt: skip
-    device = model.actor.device
-    rows = [torch.tensor([*p, *r]) for p, r in zip(prompts, responses, strict=True)]
-    ids = pad_sequence(rows, batch_first=True, padding_value=pad).to(device)
-    ends_at = torch.tensor([len(row) for row in rows], device=device)[:, None]
-    begins_at = torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
-    place = torch.arange(ids.shape[1], device=device)[None]
-    attention = (place < ends_at).long()
-    on = ((place >= begins_at) & (place < ends_at))[:, 1:]
-    with torch.no_grad():
+    with players.accelerator.autocast():
+        responses = sample_ids(
+            model.actor, prompts, generator, pad_id=pad, end_ids=ends,
+            temperature=settings.temperature, max_new_tokens=settings.max_new_tokens,
+        )  # fmt: skip
+        rows = [torch.tensor([*p, *r]) for p, r in zip(prompts, responses, strict=True)]
+        # Padded on the right: positions count from each row's first token, as they do in training.
+        ids = pad_sequence(rows, batch_first=True, padding_value=pad).to(device)
+        ends_at = torch.tensor([len(row) for row in rows], device=device)[:, None]
+        begins_at = torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
+        place = torch.arange(ids.shape[1], device=device)[None]
+        attention = (place < ends_at).long()
+        on = ((place >= begins_at) & (place < ends_at))[:, 1:]
         logps, _, values = model(ids, attention, on)
-        ref_logps, _ = reference(ids, attention, on)
-    finished = torch.tensor([bool(r) and r[-1] in ends for r in responses], device=device)
+        reference, _ = players.reference(ids, attention, on)
+    finished = torch.tensor([r[-1] in ends for r in responses], device=device)
     texts = tuple(tokenizer.batch_decode(responses, skip_special_tokens=True))
-    return Rollout(ids, attention, on, logps, ref_logps, values, finished, texts)
+    return Rollout(ids, attention, on, logps, reference, values, finished, tuple(responses), texts)
 
 
 def token_rewards(rollout: Rollout, reward: Tensor, kl_price: float) -> Tensor:
@@ -180,79 +213,68 @@ class State:
 
 
 def ppo_step(
-    model: Any, optimizer: Any, reference: Callable[..., tuple[Tensor, Tensor]], tokenizer: Any,
-    prompts: Sequence[Sequence[int]], score: Callable[[Sequence[str]], Scores],
-    settings: PpoSettings, state: State, generator: torch.Generator, accelerator: Accelerator,
-    max_grad_norm: float,
+    players: Players, prompts: Sequence[Sequence[int]],
+    score: Callable[[Sequence[str]], Scores], settings: PpoSettings, state: State,
+    generator: torch.Generator,
 ) -> dict[str, float]:  # fmt: skip
     """One step of the algorithm.
 
     Args:
-        model: `ActorCritic`, perhaps wrapped by accelerate.
-        optimizer: Of both trunks.
-        reference: `token_logps` of the frozen model.
-        tokenizer: Its pad and end tokens.
+        players: Models, optimizer, tokenizer.
         prompts: Token ids, one response each.
         score: What the responses are worth.
         settings: `[train.ppo]`.
         state: Changed in place.
-        generator: The source of chance of this process.
-        accelerator: Means over processes.
-        max_grad_norm: Gradients are scaled down to it.
+        generator: The source of chance of this step and process.
 
     Returns:
-        The figures of this step, for the curves.
+        The figures of this step, means over all processes, for the curves.
+
+    Raises:
+        ServiceFailed: Not one response of this process could be scored.
+        BadInput: The loss is no longer finite.
     """
-    plain = accelerator.unwrap_model(model)
-    rollout = roll_out(plain, reference, tokenizer, prompts, settings, generator)
+    rollout = roll_out(players, prompts, settings, generator)
     scores = score(rollout.texts)
-    reward = scores.reward.to(rollout.logps) - settings.unfinished_penalty * ~rollout.finished
-    constrained = scores.violation is not None and settings.violation_bound < 1.0
+    scored = ~scores.reward.isnan().to(rollout.on.device)
+    if not scored.any():
+        raise ServiceFailed(
+            f"step {state.step + 1}: the judge scored none of {len(prompts)} responses; look at "
+            "its server, then give the same command again"
+        )
+    on = rollout.on & scored[:, None]
+    reward = scores.reward.to(rollout.logps).nan_to_num(0.0)
+    reward = reward - settings.unfinished_penalty * ~rollout.finished
+    constrained = settings.violation_bound < 1.0
     if constrained and scores.violation is not None:
         reward = reward - state.multiplier * scores.violation.to(reward)
     rewards = token_rewards(rollout, reward, state.kl_price)
-    advantage, target = advantages(
-        rewards, rollout.values, rollout.on, settings.gamma, settings.gae_lambda
-    )
-    advantage = whiten(advantage, rollout.on, accelerator)
-
-    figures: dict[str, list[float]] = {}
-    for _ in range(settings.passes):
-        order = torch.randperm(len(rollout.ids), generator=generator, device=generator.device)
-        for rows in order.to(rollout.ids.device).chunk(settings.minibatches):
-            on, old = rollout.on[rows], rollout.logps[rows]
-            logps, entropy, values = model(rollout.ids[rows], rollout.attention[rows], on)
-            loss_p = policy_loss(logps, old, advantage[rows], on, settings.clip)
-            loss_v = value_loss(values, rollout.values[rows], target[rows], on, settings.value_clip)
-            spread = mean_on(entropy, on)
-            optimizer.zero_grad()
-            accelerator.backward(loss_p + loss_v - settings.entropy_bonus * spread)
-            norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm)
-            optimizer.step()
-            moved = mean_on(((logps - old).exp() - 1.0).abs() > settings.clip, on)
-            for name, value in (
-                ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
-                ("clip_fraction", moved), ("gradient_norm", norm),
-            ):  # fmt: skip
-                figures.setdefault(name, []).append(float(value.detach()))
+    advantage, target = advantages(rewards, rollout.values, on, settings.gamma, settings.gae_lambda)
+    advantage = whiten(advantage, on, players.accelerator)
+    learnt = _learn(players, rollout, on, advantage, target, settings, generator)
 
     kl = ((rollout.logps - rollout.reference) * rollout.on).sum(dim=1)
-    length = rollout.on.sum(dim=1).float()
     said = {
-        "reward": float(scores.reward.mean()),
+        "reward": float(scores.reward.nanmean()),
         "kl": float(kl.mean()),
-        "length": float(length.mean()),
+        "length": float(rollout.on.sum(dim=1).float().mean()),
         "finished": float(rollout.finished.float().mean()),
+        "repetition": repetition(rollout.written),
         "kl_price": state.kl_price,
-        **{name: sum(values) / len(values) for name, values in figures.items()},
+        "unscored": 1.0 - float(scored.float().mean()),
+        **learnt,
         **scores.parts,
     }
     if scores.violation is not None:
-        said |= {"violation_rate": float(scores.violation.float().mean())}
-    said = mean_over_processes(said, accelerator)
-    state.kl_price = next_kl_price(
-        state.kl_price, said["kl"] / max(1.0, said["length"]), settings.target_kl
-    )
+        said["violation_rate"] = float(scores.violation.float().mean())
+    said = mean_over_processes(said, players.accelerator)
+    if not all(math.isfinite(said[name]) for name in ("policy_loss", "value_loss", "kl")):
+        raise BadInput(
+            f"step {state.step + 1}: the loss is no longer finite; lower learning_rate or "
+            "value_learning_rate and give the run another --name"
+        )
+    per_token = said["kl"] / max(1.0, said["length"])
+    state.kl_price = next_kl_price(state.kl_price, per_token, settings.target_kl)
     if constrained:
         said["multiplier"] = state.multiplier
         state.multiplier = next_multiplier(
@@ -263,10 +285,42 @@ def ppo_step(
     return said
 
 
+def _learn(
+    players: Players, rollout: Rollout, on: Tensor, advantage: Tensor, target: Tensor,
+    settings: PpoSettings, generator: torch.Generator,
+) -> dict[str, float]:  # fmt: skip
+    """The clipped steps on one rollout; the means of their figures."""
+    figures: dict[str, list[Tensor]] = {}
+    for _ in range(settings.passes):
+        order = torch.randperm(len(rollout.ids), generator=generator, device=generator.device)
+        for rows in order.chunk(settings.minibatches):
+            here, old = on[rows], rollout.logps[rows]
+            logps, entropy, values = players.model(rollout.ids[rows], rollout.attention[rows], here)
+            loss_p = policy_loss(logps, old, advantage[rows], here, settings.clip)
+            loss_v = value_loss(
+                values, rollout.values[rows], target[rows], here, settings.value_clip
+            )
+            spread = mean_on(entropy, here)
+            players.optimizer.zero_grad()
+            players.accelerator.backward(loss_p + loss_v - settings.entropy_bonus * spread)
+            norm = players.accelerator.clip_grad_norm_(
+                players.model.parameters(), players.max_grad_norm
+            )
+            players.optimizer.step()
+            moved = mean_on((((logps - old).exp() - 1.0).abs() > settings.clip).float(), here)
+            for name, value in (
+                ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
+                ("clip_fraction", moved), ("gradient_norm", norm),
+            ):  # fmt: skip
+                figures.setdefault(name, []).append(value.detach())
+    return {name: float(torch.stack(values).mean()) for name, values in figures.items()}
+
+
 def whiten(x: Tensor, on: Tensor, accelerator: Accelerator) -> Tensor:
     """Mean 0 and deviation 1 over the tokens of all processes."""
     sums = torch.stack([on.sum().float(), (x * on).sum(), (x**2 * on).sum()])
     n, total, squares = accelerator.reduce(sums, reduction="sum")
+    n = n.clamp(min=1)
     mean = total / n
     deviation = (squares / n - mean**2).clamp(min=0).sqrt()
     white: Tensor = (x - mean) / (deviation + 1e-6) * on
@@ -277,7 +331,7 @@ def mean_over_processes(figures: dict[str, float], accelerator: Accelerator) -> 
     """Each figure's mean; every process has the same names."""
     values = torch.tensor(list(figures.values()), device=accelerator.device)
     mean = accelerator.reduce(values, reduction="mean").tolist()
-    return {name: value for name, value in zip(figures, mean, strict=True) if math.isfinite(value)}
+    return dict(zip(figures, mean, strict=True))
 
 
 def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ A function of the user's own is named "file.py:name" (a file of the project) or
     function(prompts: list[list[dict]], responses: list[str]) -> list[float]
 
 with each prompt as chat messages. `constitution` returns how well the rules are kept, 0 to 1;
-`violation` returns 1 where one is broken; `watch` returns what a held-out judge thinks, 0 to 1.
+`violation` returns 1 where one is broken; `watch` returns what a held-out judge thinks, higher for
+better. A judge in place of a function gives NaN where it failed: nobody learns from that response.
 """
 
 import importlib
@@ -23,14 +24,32 @@ from pipelines.errors import BadInput
 from pipelines.records import Message
 from pipelines.train.ppo import Scores
 from pipelines.train.reward import rewards
+from pipelines.train.run_folder import content_hash
 
 Prompt = tuple[Message, ...]
 Function = Callable[[Sequence[Prompt], Sequence[str]], list[float]]
 
 
 @dataclass(frozen=True)
+class Scorer:
+    """A function or judge, and what the run's folder keeps of it.
+
+    Attributes:
+        function: Scores responses to prompts.
+        said: Its name with a hash of what it does, where that is known.
+    """
+
+    function: Function
+    said: str
+
+    def __call__(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
+        """The score of each response."""
+        return self.function(prompts, responses)
+
+
+@dataclass(frozen=True)
 class Reward:
-    """The reward of a response, put together from its parts.
+    """The reward of a response, put together from its parts: NaN where one of them is.
 
     Attributes:
         model: A reward model's raw score; it enters as sigma(score). None without one.
@@ -57,9 +76,9 @@ class Reward:
         ):
             if function is None:
                 continue
-            part = torch.tensor(function(prompts, responses))
+            part = torch.tensor(function(prompts, responses), dtype=torch.float32)
             part = torch.sigmoid(part) if name == "reward_model" else part
-            parts[name] = float(part.mean())
+            parts[name] = float(part.nanmean())
             total = total + weight * part
         broken = None
         if self.violation is not None:
@@ -76,7 +95,7 @@ def of_model(model: Any, tokenizer: Any, max_length: int) -> Function:
     return function
 
 
-def named_function(name: str, base: Path) -> Function:
+def named_function(name: str, base: Path) -> Scorer:
     """The user's function of that name, its answers checked.
 
     Raises:
@@ -85,8 +104,9 @@ def named_function(name: str, base: Path) -> Function:
     place, colon, attribute = name.rpartition(":")
     if not colon:
         raise BadInput(f'"{name}": write a function as file.py:name or package.module:name')
+    path = base / place if place.endswith(".py") else None
     try:
-        module = _from_file(base / place) if place.endswith(".py") else _imported(place)
+        module = importlib.import_module(place) if path is None else _from_file(path)
         function = getattr(module, attribute)
     except (ImportError, OSError, SyntaxError, AttributeError) as error:
         raise BadInput(f'"{name}": this function cannot be loaded ({error})') from error
@@ -101,11 +121,7 @@ def named_function(name: str, base: Path) -> Function:
             )
         return found
 
-    return checked
-
-
-def _imported(place: str) -> Any:
-    return importlib.import_module(place)
+    return Scorer(checked, name if path is None else f"{name} {content_hash(path)}")
 
 
 def _from_file(path: Path) -> Any:

@@ -99,7 +99,7 @@ def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepa
     source = Path(start.source)
     asked = {
         "method": name,
-        "settings": _of_this_method(settings, name),
+        "settings": settings.of_method(name),
         "model": start.name,
         "model_hash": content_hash(source) if source.is_dir() else None,
         "data": str(data),
@@ -132,7 +132,7 @@ def train(prepared: Prepared, folder: RunFolder, on_progress: Progress = nobody)
     if done is not None:
         return done
     torch.manual_seed(prepared.settings.seed)
-    with _quiet_libraries():
+    with quiet_libraries():
         model = load_model(prepared.start, prepared.settings, prepared.method.head)
         trainer = _trainer(prepared, folder, model)
         # What it prints by itself would stand between our own lines.
@@ -198,16 +198,8 @@ def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:
         raise BadInput(f"{what} knows no weights and the data have them; export without weights")
 
 
-def _of_this_method(settings: TrainSettings, name: str) -> dict[str, Any]:
-    """The settings that this run depends on: shared ones and its own section."""
-    said = settings.model_dump(mode="json")
-    others = [other for other in said if other in METHODS and other != name]
-    shown_only = ("data", "tensorboard", "log_every", "save_every")
-    return {key: value for key, value in said.items() if key not in (*others, *shown_only)}
-
-
 @contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """No bars and notes of the libraries on the terminal: progress is drawn by the command."""
     before = (
         transformers.logging.get_verbosity(),

@@ -3,7 +3,7 @@
 No torch here: the run file is read by commands that never train.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -96,22 +96,25 @@ class OrpoSettings(MethodSettings):
     beta: Positive = 0.1
 
 
-class OnlineSettings(MethodSettings):
+class OnlineSettings(Settings):
     """What PPO, A2C, RLOO and GRPO share: samples, and what they are rewarded for.
 
-    The reward is sigma(reward model) + shaping x R_const. A function of the user's own is named as
-    "file.py:name" or "package.module:name"; it is given conversations and responses and returns
-    numbers.
+    The reward is sigma(reward model) + shaping x R_const, or a judge's rating in place of a reward
+    model. `constitution`, `violation` and `watch` name a function, "file.py:name" or
+    "package.module:name", which is given conversations and responses and returns numbers;
+    `constitution` and `watch` may also name a judge, "judge:NAME". `judge` is a name alone.
     """
 
     learning_rate: Positive = 1e-6
     batch_size: Count = 64
     steps: Count = 100
+    passes: Count = 1
     prompts: str = ""
     reward_model: str = ""
     judge: str = ""
     shaping: NotNegative = 0.0
     constitution: str = ""
+    violation: str = ""
     temperature: Positive = 1.0
     max_new_tokens: Count = 256
     unfinished_penalty: NotNegative = 1.0
@@ -133,9 +136,35 @@ class PpoSettings(OnlineSettings):
     gae_lambda: Share = 0.95
     entropy_bonus: NotNegative = 0.0
     target_kl: NotNegative = 0.1
-    violation: str = ""
     violation_bound: Share = 1.0
     multiplier_rate: Positive = 0.5
+
+
+class GroupSettings(OnlineSettings):
+    """What RLOO and GRPO share: each prompt's samples are compared with one another."""
+
+    samples: Annotated[int, Field(ge=2)] = 4
+    clip: Positive = 0.2
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        if self.batch_size % self.samples:
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of samples {self.samples}; each "
+                "prompt of a batch has that many responses"
+            )
+        return self
+
+
+class RlooSettings(GroupSettings):
+    """`[train.rloo]`. The price of divergence, `beta`, is a part of the reward."""
+
+
+class GrpoSettings(GroupSettings):
+    """`[train.grpo]`. The price of divergence, `beta`, is a part of the loss."""
+
+    loss: Literal["dr_grpo", "grpo", "dapo", "bnpo"] = "dr_grpo"
+    scale_rewards: Literal["none", "group", "batch"] = "none"
 
 
 class TrainSettings(Settings):
@@ -149,13 +178,14 @@ class TrainSettings(Settings):
     max_steps: Whole = 0
     accumulate: Count = 1
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_share: Share = 0.03
+    warmup_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03
     weight_decay: NotNegative = 0.0
     max_grad_norm: Positive = 1.0
     seed: Whole = 0
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     gradient_checkpointing: bool = False
+    group_by_length: bool = True
     save_every: Count = 100
     log_every: Count = 10
     eval_every: Whole = 0
@@ -167,6 +197,8 @@ class TrainSettings(Settings):
     kto: KtoSettings = KtoSettings()
     orpo: OrpoSettings = OrpoSettings()
     ppo: PpoSettings = PpoSettings()
+    rloo: RlooSettings = RlooSettings()
+    grpo: GrpoSettings = GrpoSettings()
 
     def a2c(self) -> PpoSettings:
         """`[train.ppo]` as advantage actor-critic: each sample is used once, nothing is clipped.
@@ -175,3 +207,21 @@ class TrainSettings(Settings):
         """
         once = {"passes": 1, "minibatches": 1, "clip": 1e9, "value_clip": 1e9}
         return self.ppo.model_copy(update=once)
+
+    def online(self, name: str) -> OnlineSettings:
+        """The section of "ppo", "a2c", "rloo" or "grpo"."""
+        sections = {"ppo": self.ppo, "rloo": self.rloo, "grpo": self.grpo}
+        return sections.get(name) or self.a2c()
+
+    def of_method(self, name: str) -> dict[str, Any]:
+        """What a run of this method depends on, as JSON values: all but other methods' sections
+        and what only says how a run is shown and kept.
+        """
+        said = self.model_dump(mode="json")
+        section = "ppo" if name == "a2c" else name
+        shown_only = ("data", "tensorboard", "log_every", "save_every")
+        return {
+            key: value
+            for key, value in said.items()
+            if key not in shown_only and (key in ("lora", section) or not isinstance(value, dict))
+        }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from pipelines.train.online import PreparedOnline
+    from pipelines.train.online_setup import PreparedOnline
     from pipelines.train.run import Prepared
     from pipelines.train.settings import TrainSettings
 
@@ -74,8 +74,8 @@ def train(
     for figure, value in result.items():
         if isinstance(value, float):
             print(f"  {figure}: {value:.4g}")
-    if result.get("warning"):
-        print(f"warning: {result['warning']}")
+    for warning in result.get("warnings", ()):
+        print(f"warning: {warning}")
     print(f"wrote {folder.model}")
 
 
@@ -86,7 +86,8 @@ def _prepared(
     from functools import partial
 
     if method in ("ppo", "a2c"):
-        from pipelines.train.online import prepare_online, train_online
+        from pipelines.train.online import train_online
+        from pipelines.train.online_setup import prepare_online
 
         online = prepare_online(method, settings, base, source)
         return online, partial(train_online, online)
