@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipelines.models.engine import Request
 from pipelines.models.local import LocalEngine, LocalModel
-from pipelines.records import Message
 from pipelines.models.sampling import sample_ids
+from pipelines.records import Message
 from pipelines.sandbox.tiny_model import (
     Shape,
     encode_prompt,
