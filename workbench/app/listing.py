@@ -26,6 +26,7 @@ VIEWS = (
     View("adjudication", "Adjudication", ":material/gavel:"),
     View("rounds", "Rounds", ":material/casino:"),
     View("constitution", "Constitution", ":material/balance:"),
+    View("training", "Training", ":material/show_chart:"),
     View("export", "Export", ":material/download:"),
     View("project", "Project", ":material/folder:"),
 )

@@ -1,0 +1,235 @@
+"""Training curves as Plotly figures: no Streamlit, no I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from pipelines.agreement.estimate import Estimate
+from workbench.app.charts import BLUE, GREEN, GREY, ORANGE, RED
+from workbench.app.words import for_chart
+
+# Colour, sign and dash: each run can be told apart without seeing colours.
+_LOOKS = (
+    (BLUE, "circle", "solid"),
+    (RED, "square", "dash"),
+    (GREEN, "diamond", "dashdot"),
+    (ORANGE, "triangle-up", "longdash"),
+    ("#CC79A7", "x", "dot"),
+    ("#56B4E9", "star", "solid"),
+)
+MOST_RUNS = len(_LOOKS)
+_FEW = 12  # points up to which each is marked: a line of one point is not seen
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One chart: what it is called, where it stands in the curves, and what it tells."""
+
+    title: str
+    names: tuple[str, ...]
+    held_out: tuple[str, ...]
+    told: str
+    percent: bool = False
+
+
+METRICS = (
+    Metric(
+        "Loss",
+        ("loss", "policy_loss"),
+        ("eval_loss",),
+        "Loss over steps. When it rises on held-out rows while it falls on those trained on, the "
+        "model learns them by heart.",
+    ),
+    Metric(
+        "Accuracy",
+        ("accuracy", "mean_token_accuracy"),
+        ("eval_accuracy", "eval_rewards/accuracies", "eval_mean_token_accuracy"),
+        "Share of pairs in which the model puts the chosen response first; for SFT, of tokens that "
+        "it would have written.",
+        percent=True,
+    ),
+    Metric(
+        "Margin",
+        ("margin",),
+        ("eval_margin", "eval_rewards/margins"),
+        "How far the chosen response is above the rejected one, in units of the reward.",
+    ),
+    Metric(
+        "Reward",
+        ("reward",),
+        ("held_out_reward", "eval_reward"),
+        "Mean reward over steps. It is what the training raises, not what people think.",
+    ),
+    Metric(
+        "Score of the held-out judge",
+        (),
+        ("held_out_win_rate",),
+        "What a judge that gives no reward thinks of answers to held-out prompts, 0 to 1.",
+        percent=True,
+    ),
+    Metric(
+        "KL divergence",
+        ("kl",),
+        ("eval_kl",),
+        "How far the policy is from the model that it started from.",
+    ),
+    Metric(
+        "Length",
+        ("length",),
+        (),
+        "Mean length of the responses, in tokens. A reward model that likes length shows here.",
+    ),
+    Metric(
+        "Entropy",
+        ("entropy",),
+        ("eval_entropy",),
+        "Uncertainty about the next token, in nats. Near 0 the policy says the same every time.",
+    ),
+    Metric(
+        "Violation rate",
+        ("violation_rate",),
+        (),
+        "Share of responses that break the rule; the dashed line is the bound that was set.",
+        percent=True,
+    ),
+    Metric(
+        "Price of a violation",
+        ("multiplier",),
+        (),
+        "The Lagrange multiplier: it rises while the violation rate is above its bound.",
+    ),
+    Metric(
+        "Repetition",
+        ("repetition",),
+        (),
+        "Share of the responses' word sequences that come again. It rises when a policy games its "
+        "reward.",
+        percent=True,
+    ),
+    Metric(
+        "Gradient norm",
+        ("gradient_norm",),
+        (),
+        "Length of the gradient before it is clipped. Spikes say that the learning rate is high.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run's values of one metric; `place` is the run's, so that its looks stay the same."""
+
+    run: str
+    place: int
+    steps: Sequence[float]
+    values: Sequence[float]
+    held_out: bool = False
+
+
+def curve_figure(metric: Metric, lines: Sequence[Line], bound: float | None = None) -> go.Figure:
+    """Values over steps, a line for each run; held-out values are marked and thin.
+
+    Args:
+        metric: What is shown.
+        lines: Of the runs that have it.
+        bound: A value that was not to be exceeded.
+    """
+    figure = go.Figure()
+    for line in lines:
+        colour, symbol, dash = _LOOKS[line.place % len(_LOOKS)]
+        marked = line.held_out or len(line.steps) <= _FEW
+        name = for_chart(line.run, 30) + (", held out" if line.held_out else "")
+        figure.add_scatter(
+            x=list(line.steps),
+            y=list(line.values),
+            name=name,
+            mode="lines+markers" if marked else "lines",
+            line={
+                "color": colour,
+                "dash": "dot" if line.held_out else dash,
+                "width": 1.5 if line.held_out else 2,
+            },
+            marker={"symbol": f"{symbol}-open" if line.held_out else symbol, "size": 8},
+            hovertemplate=f"{name}, step %{{x}}: %{{y:{'.1%' if metric.percent else '.4g'}}}"
+            "<extra></extra>",
+        )
+    if bound is not None:
+        figure.add_hline(
+            y=bound, line={"dash": "dash", "color": GREY}, annotation_text=f"bound {bound:.0%}"
+        )
+    _dress(figure, metric.title.lower(), "steps", 300)
+    if metric.percent:
+        figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def hacking_figure(runs: Sequence[tuple[Line, Line]]) -> go.Figure:
+    """Reward and the held-out judge's score over KL: where they part, the reward is gamed.
+
+    Args:
+        runs: Of each run the reward and the score; `steps` are values of KL.
+    """
+    figure = go.Figure()
+    for reward, score in runs:
+        colour, symbol, _ = _LOOKS[reward.place % len(_LOOKS)]
+        for line, what, dash in ((reward, "reward", "solid"), (score, "held-out judge", "dot")):
+            name = f"{for_chart(line.run, 30)}, {what}"
+            figure.add_scatter(
+                x=list(line.steps),
+                y=list(line.values),
+                name=name,
+                mode="lines+markers",
+                line={"color": colour, "dash": dash, "width": 2},
+                marker={"symbol": symbol if what == "reward" else f"{symbol}-open", "size": 8},
+                hovertemplate=f"{name}, KL %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
+            )
+    _dress(figure, "reward; score, 0 to 1", "KL divergence from the start", 340)
+    return figure
+
+
+def growth_figure(runs: Sequence[tuple[str, int, Sequence[tuple[int, Estimate]]]]) -> go.Figure:
+    """Accuracy on held-out human labels over the number of training pairs, with intervals.
+
+    Args:
+        runs: Name, place, and (pairs, accuracy) of each run that has a learning curve.
+    """
+    figure = go.Figure()
+    for name, place, curve in runs:
+        colour, symbol, dash = _LOOKS[place % len(_LOOKS)]
+        figure.add_scatter(
+            x=[n for n, _ in curve],
+            y=[value.estimate for _, value in curve],
+            name=for_chart(name, 30),
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"symbol": symbol, "size": 8},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [value.high - value.estimate for _, value in curve],
+                "arrayminus": [value.estimate - value.low for _, value in curve],
+                "color": colour,
+                "thickness": 1.2,
+            },
+            customdata=[(value.low, value.high, value.n) for _, value in curve],
+            hovertemplate=(
+                "%{x} pairs: %{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}, "
+                "n=%{customdata[2]})"
+            ),
+        )
+    _dress(figure, "accuracy", "training pairs", 320)
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def _dress(figure: go.Figure, y: str, x: str, height: int) -> None:
+    figure.update_xaxes(title=x, zeroline=False)
+    figure.update_yaxes(title=y, zeroline=False)
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        showlegend=True,
+        hovermode="closest",
+    )

@@ -1,0 +1,208 @@
+"""Training runs as the page reads them: only what is new of the curves, and what a run is worth.
+
+Read from the files of a run's folder alone; nothing of the trainers is imported.
+"""
+
+import itertools
+import json
+import statistics
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from pipelines.agreement.estimate import Estimate
+from pipelines.train.curves import CURVES
+from pipelines.train.run_folder import RunFolder
+
+Standing = Literal["done", "going on", "cut off"]
+
+MOST_POINTS = 400  # of one line of a chart; the CSV has all of them
+# A run that wrote nothing for so long, or for several of its own log intervals, was cut off.
+_SILENT_S, _SILENT_INTERVALS = 120.0, 5.0
+
+
+@dataclass
+class Tail:
+    """The points of one run's curves. Each look reads only what was written since the last."""
+
+    path: Path
+    _offset: int = 0
+    _points: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def points(self) -> list[dict[str, Any]]:
+        """All points in order of steps; as `read_curves` gives them."""
+        with self._lock:
+            self._read_on()
+            return [self._points[step] for step in sorted(self._points)]
+
+    def _read_on(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:  # the run was deleted and begun again
+                    self._offset, self._points = 0, {}
+                file.seek(self._offset)
+                new = file.read()
+        except OSError:
+            self._offset, self._points = 0, {}
+            return
+        whole = new[: new.rfind(b"\n") + 1]  # a line that is being written is read next time
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            try:
+                point = json.loads(line)
+                step = point["step"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            # Training and evaluation speak of one step in two lines.
+            self._points[step] = self._points.get(step, {}) | point
+
+
+def tail_of(folder: RunFolder) -> Tail:
+    """The curves of a run, nothing read yet."""
+    return Tail(folder.path / CURVES)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run at one look."""
+
+    name: str
+    asked: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    points: Sequence[Mapping[str, Any]]
+    standing: Standing
+
+    @property
+    def method(self) -> str:
+        """sft, reward, dpo, ..."""
+        return str(self.asked.get("method", "unknown"))
+
+    @property
+    def step(self) -> int:
+        """The last one that was written."""
+        return int(self.points[-1]["step"]) if self.points else 0
+
+    @property
+    def warning(self) -> str | None:
+        """What the run warns of; None where it does not, or is not done."""
+        said = (self.result or {}).get("warning")
+        return str(said) if said else None
+
+
+def look(folder: RunFolder, tail: Tail, now: float | None = None) -> TrainingRun:
+    """A run as it stands.
+
+    Args:
+        folder: The run's.
+        tail: Its curves.
+        now: Unix seconds; the clock's where None.
+    """
+    result, points = folder.result(), tail.points()
+    asked = folder.asked() or {}
+    standing: Standing = "done"
+    if result is None:
+        now = time.time() if now is None else now
+        standing = "going on" if now - _last_sign(folder, points) < _patience(points) else "cut off"
+    return TrainingRun(folder.path.name, asked, result, points, standing)
+
+
+def _last_sign(folder: RunFolder, points: Sequence[Mapping[str, Any]]) -> float:
+    if points and isinstance(points[-1].get("at"), int | float):
+        return float(points[-1]["at"])
+    try:
+        return (folder.path / "run.json").stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _patience(points: Sequence[Mapping[str, Any]]) -> float:
+    times = [point["at"] for point in points[-20:] if isinstance(point.get("at"), int | float)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+    return max(_SILENT_S, _SILENT_INTERVALS * statistics.median(gaps) if gaps else 0.0)
+
+
+def series(
+    points: Sequence[Mapping[str, Any]], names: Sequence[str], most: int = MOST_POINTS
+) -> tuple[list[int], list[float]]:
+    """Steps and values of the first of these names that the points have, thinned to `most`.
+
+    Args:
+        points: In order of steps.
+        names: What the figure is called; trainers differ.
+        most: The last point always stays.
+    """
+    for name in names:
+        found = [
+            (int(point["step"]), float(point[name]))
+            for point in points
+            if isinstance(point.get(name), int | float)
+        ]
+        if found:
+            every = -(-len(found) // most)
+            kept = found[::-1][::every][::-1]
+            return [step for step, _ in kept], [value for _, value in kept]
+    return [], []
+
+
+def curves_table(runs: Sequence[TrainingRun]) -> pd.DataFrame:
+    """Every point of every run, unthinned."""
+    rows = [{"run": run.name, **point} for run in runs for point in run.points]
+    return pd.DataFrame(rows, columns=None if rows else ["run", "step"])
+
+
+def figures_table(runs: Sequence[TrainingRun]) -> pd.DataFrame:
+    """The final figures of runs that are done; a figure without an interval has none to show."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        n_held_out = _n_held_out(run.asked)
+        for name, value in _flat(run.result or {}):
+            row: dict[str, Any] = {"run": run.name, "figure": name}
+            if isinstance(value, Estimate):
+                row |= {"estimate": value.estimate, "low": value.low, "high": value.high}
+                row |= {"n": value.n, "interval": value.method}
+            else:
+                n = n_held_out if name.startswith("eval_") else None
+                row |= {"estimate": value, "low": None, "high": None, "n": n, "interval": None}
+            rows.append(row)
+    columns = ["run", "figure", "estimate", "low", "high", "n", "interval"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"n": "Int64", "estimate": float, "low": float, "high": float})
+
+
+def _n_held_out(asked: Mapping[str, Any]) -> int | None:
+    n_rows = asked.get("n_rows") or {}
+    return n_rows.get("test") or n_rows.get("validation")
+
+
+_NOT_FIGURES = ("warning", "epoch")
+_TIMINGS = ("_runtime", "_per_second", "num_tokens")
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, float | Estimate]]:
+    """Figures of a result, those of inner tables with their names joined."""
+    found: list[tuple[str, float | Estimate]] = []
+    for key, value in values.items():
+        name = f"{before}{key}"
+        if key in _NOT_FIGURES or any(part in key for part in _TIMINGS):
+            continue
+        estimate = as_estimate(value)
+        if estimate is not None:
+            found.append((name, estimate))
+        elif isinstance(value, Mapping):
+            found += _flat(value, f"{name}, ")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append((name, float(value)))
+    return found
+
+
+def as_estimate(value: object) -> Estimate | None:
+    """A number with its interval as it stands in JSON; None for anything else."""
+    if isinstance(value, Mapping) and set(value) == {"estimate", "low", "high", "method", "n"}:
+        return Estimate(**value)
+    return None

@@ -1,0 +1,243 @@
+"""How training goes and went: curves while a run goes on, figures, warnings, what went in."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pipelines.train.run_folder import RunFolder, runs_of
+from workbench.app.charts import reliability_figure
+from workbench.app.training_chart import (
+    METRICS,
+    MOST_RUNS,
+    Line,
+    Metric,
+    curve_figure,
+    growth_figure,
+    hacking_figure,
+)
+from workbench.app.training_runs import (
+    Tail,
+    TrainingRun,
+    as_estimate,
+    curves_table,
+    figures_table,
+    look,
+    series,
+    tail_of,
+)
+from workbench.app.words import download, plain
+from workbench.project import Project
+
+_EVERY_S = 2.0  # between looks at a run that goes on
+_FIRST_SHOWN = 3
+_STANDING_WORDS = {
+    "done": "done",
+    "going on": "going on",
+    "cut off": "cut off; the same command goes on with it",
+}
+
+
+def render(project: Project) -> None:
+    """Draw the page."""
+    st.title("How did training go?")
+    folders = {folder.path.name: folder for folder in runs_of(project.dir)}
+    if not folders:
+        st.info(
+            "Nothing has been trained yet. `workbench train METHOD` trains on the project's "
+            "curated export; `workbench run --recipe NAME` takes all steps of a recipe."
+        )
+        return
+    runs = [_look(folder) for folder in folders.values()]
+    _show_list(runs)
+    newest = sorted(runs, key=lambda run: -_last_written(run))[:_FIRST_SHOWN]
+    default = [run.name for run in runs if run in newest]
+    chosen = st.multiselect(
+        "Runs to compare", list(folders), default=default, max_selections=MOST_RUNS
+    )
+    if not chosen:
+        st.info("Choose a run above to see its curves.")
+        return
+    shown = [run for run in runs if run.name in chosen]
+    for run in shown:
+        if run.warning:
+            st.warning(f"**{plain(run.name)}: reward hacking.** {plain(run.warning)}")
+    goes_on = any(run.standing == "going on" for run in shown)
+    picked = [folders[run.name] for run in shown]
+    # The clock ticks only while there is something to come; the last tick draws the whole page.
+    st.fragment(_show_curves, run_every=_EVERY_S if goes_on else None)(picked, goes_on)
+    _show_figures(shown)
+    st.header("What went in")
+    for run in shown:
+        _show_asked(run)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _tail(folder: str) -> Tail:
+    """One reader of each run's curves for everybody who looks at it."""
+    return tail_of(RunFolder(Path(folder)))
+
+
+def _look(folder: RunFolder) -> TrainingRun:
+    return look(folder, _tail(str(folder.path)))
+
+
+def _last_written(run: TrainingRun) -> float:
+    return float(run.points[-1].get("at") or 0.0) if run.points else 0.0
+
+
+def _show_list(runs: Sequence[TrainingRun]) -> None:
+    table = pd.DataFrame(
+        {
+            "run": [run.name for run in runs],
+            "method": [run.method for run in runs],
+            "state": [_STANDING_WORDS[run.standing] for run in runs],
+            "step": [run.step for run in runs],
+            "started from": [str(run.asked.get("model", "")) for run in runs],
+            "rows trained on": [(run.asked.get("n_rows") or {}).get("train") for run in runs],
+            "warning": [run.warning or "" for run in runs],
+        }
+    )
+    st.dataframe(table, hide_index=True, width="stretch")
+
+
+def _show_curves(folders: Sequence[RunFolder], went_on: bool) -> None:
+    runs = [_look(folder) for folder in folders]
+    if went_on:
+        if all(run.standing != "going on" for run in runs):
+            st.rerun()
+        steps = ", ".join(
+            f"{plain(run.name)} at step {run.step:,}" for run in runs if run.standing == "going on"
+        )
+        st.markdown(f"Going on: {steps}. The curves follow.")
+    if not any(run.points for run in runs):
+        st.info("No step was written yet; the first comes after train.log_every steps.")
+        return
+    st.header("Curves")
+    charts = [(metric, lines) for metric in METRICS if (lines := _lines(metric, runs))]
+    columns = st.columns(2)
+    for number, (metric, lines) in enumerate(charts):
+        bound = _bound(runs) if metric.title == "Violation rate" else None
+        with columns[number % 2]:
+            st.plotly_chart(
+                curve_figure(metric, lines, bound), width="stretch", key=f"curve-{metric.title}"
+            )
+            st.caption(metric.told)
+    _show_hacking(runs)
+    download(curves_table(runs), "training-curves.csv", "csv-curves")
+
+
+def _lines(metric: Metric, runs: Sequence[TrainingRun]) -> list[Line]:
+    found = []
+    for place, run in enumerate(runs):
+        for names, held_out in ((metric.names, False), (metric.held_out, True)):
+            steps, values = series(run.points, names)
+            if steps:
+                found.append(Line(run.name, place, steps, values, held_out))
+    return found
+
+
+def _bound(runs: Sequence[TrainingRun]) -> float | None:
+    """The bound on violations, where the runs have one and the same."""
+    bounds = {(run.asked.get("section") or {}).get("violation_bound", 1.0) for run in runs}
+    bound = bounds.pop() if len(bounds) == 1 else 1.0
+    return bound if bound < 1.0 else None
+
+
+def _show_hacking(runs: Sequence[TrainingRun]) -> None:
+    pairs = []
+    for place, run in enumerate(runs):
+        looks = [
+            point
+            for point in run.points
+            if point.get("held_out_win_rate") is not None and point.get("kl") is not None
+        ]
+        if len(looks) < 2:
+            continue
+        kl = [float(point["kl"]) for point in looks]
+        reward = [float(point.get("held_out_reward", point.get("reward", 0.0))) for point in looks]
+        score = [float(point["held_out_win_rate"]) for point in looks]
+        pairs.append((Line(run.name, place, kl, reward), Line(run.name, place, kl, score, True)))
+    if not pairs:
+        return
+    st.header("Is the reward being gamed?")
+    st.plotly_chart(hacking_figure(pairs), width="stretch", key="hacking")
+    st.caption(
+        "Reward and the score of a judge that gives no reward, over the distance from the start. "
+        "While both rise the policy gets better; where the reward rises and the score falls, it "
+        "exploits the reward. Each point is one look at the same held-out prompts."
+    )
+
+
+def _show_figures(runs: Sequence[TrainingRun]) -> None:
+    table = figures_table(runs)
+    if table.empty:
+        return
+    st.header("Final figures")
+    st.dataframe(table, hide_index=True, width="stretch")
+    st.caption(
+        "Intervals are 95%. A figure without one is a plain mean over the rows of one run: compare "
+        "policies by `workbench evaluate`, not by it."
+    )
+    download(table, "training-figures.csv", "csv-figures")
+    _show_reward_model(runs)
+
+
+def _show_reward_model(runs: Sequence[TrainingRun]) -> None:
+    """Learning curve and calibration, where a reward model was measured on people's labels."""
+    growth, calibration = [], []
+    for place, run in enumerate(runs):
+        result = run.result or {}
+        curve = [
+            (int(one["n"]), accuracy)
+            for one in result.get("learning_curve") or ()
+            if (accuracy := as_estimate(one.get("accuracy"))) is not None
+        ]
+        if curve:
+            growth.append((run.name, place, curve))
+        bins = [
+            (float(one["said"]), share)
+            for one in result.get("calibration") or ()
+            if (share := as_estimate(one.get("share"))) is not None
+        ]
+        if bins:
+            calibration.append((run.name, bins))
+    if growth:
+        st.subheader("Would more pairs help?")
+        st.plotly_chart(growth_figure(growth), width="stretch", key="growth")
+        st.caption(
+            "Accuracy of the reward model on held-out pairs that people decided, by the number of "
+            "pairs that it was trained on. Bars are 95% intervals."
+        )
+    for name, bins in calibration:
+        st.subheader(f"Calibration of {plain(name)}")
+        st.plotly_chart(reliability_figure(bins), width="stretch", key=f"calibration-{name}")
+        st.caption(
+            "How often people choose A when the reward model is this sure of A, on held-out pairs; "
+            "bars are 95% intervals."
+        )
+
+
+def _show_asked(run: TrainingRun) -> None:
+    with st.expander(f"{plain(run.name)}: data, model, settings"):
+        asked = run.asked
+        rows = ", ".join(f"{n:,} {plain(name)}" for name, n in (asked.get("n_rows") or {}).items())
+        lines = [f"- Data: {plain(str(asked.get('data')))}, {rows or 'rows not counted'}"]
+        left_out = asked.get("left_out") or {}
+        if left_out:
+            lost = ", ".join(f"{n:,} {plain(why)}" for why, n in left_out.items())
+            lines.append(f"- Left out: {lost}")
+        for key, what in (("data_hash", "Data"), ("model_hash", "Model")):
+            lines.append(f"- SHA-256 of the {what.lower()}: {asked.get(key) or 'not a local file'}")
+        lines.append(f"- Started from: {plain(str(asked.get('model')))}")
+        program = asked.get("program") or {}
+        revision = plain(str(program.get("git_revision") or "unknown"))
+        lines.append(
+            f"- Program: version {plain(str(program.get('version')))}, revision {revision}"
+        )
+        st.markdown("\n".join(lines))
+        st.code(json.dumps(asked.get("settings"), indent=1), language="json")
+        if asked.get("section"):
+            st.code(json.dumps(asked["section"], indent=1), language="json")
