@@ -32,11 +32,11 @@ def rate_pair(asking: Asking, pair: PreferencePair) -> Step[Judgment]:
     last two are the weighted means.
     """
     spec, parts = asking.spec, asking.template.parts
-    weights = {one.name: spec.weights.get(one.name, 1.0) for one in asking.template.criteria}
+    weights = criterion_weights(asking)
     criteria = [criterion for criterion in asking.template.criteria if weights[criterion.name] > 0]
     ratings = yield from together(
         [
-            _ask_rating(asking, response_text(parts, pair.prompt, response), criterion)
+            ask_rating(asking, response_text(parts, pair.prompt, response), criterion)
             for criterion in criteria
             for response in (pair.response_a, pair.response_b)
         ]
@@ -78,7 +78,13 @@ def label_from_scores(score_a: float, score_b: float, tie_margin: float) -> Labe
     return "A" if gap > 0 else "B"
 
 
-def _ask_rating(asking: Asking, shown: str, criterion: Criterion) -> Step[Form[int]]:
+def criterion_weights(asking: Asking) -> dict[str, float]:
+    """What each criterion counts for, by name; 0 is not asked about."""
+    return {one.name: asking.spec.weights.get(one.name, 1.0) for one in asking.template.criteria}
+
+
+def ask_rating(asking: Asking, shown: str, criterion: Criterion) -> Step[Form[int]]:
+    """One response's rating on one criterion; asked again once where it cannot be read."""
     spec, ending = asking.spec, asking.template.parts.ending
     values = rating_values(criterion, spec.scale)
     part = ending.rating_with_rationale if spec.rationale else ending.rating
