@@ -14,6 +14,7 @@ from torch import Tensor
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
+from pipelines.train.batching import ByLength
 from pipelines.train.losses import Side, batch_loss, soft_pair_loss
 from pipelines.train.rows import PreferenceRow
 from pipelines.train.settings import DpoSettings
@@ -33,7 +34,7 @@ class SoftCollator(DataCollatorForPreference):
         return batch
 
 
-class SoftDPOTrainer(DPOTrainer):
+class SoftDPOTrainer(ByLength, DPOTrainer):
     """TRL's DPO with `soft_pair_loss`."""
 
     _signature_columns: Any  # names of columns, or None before the first batch
@@ -55,15 +56,43 @@ class SoftDPOTrainer(DPOTrainer):
             model, {name: value for name, value in inputs.items() if name not in _EXTRA}
         )
 
+    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
+        """The data with the reference's log-probabilities.
+
+        In TRL's place: batches of rows of like length (no gradient is kept, so of twice the size),
+        and no cache file, which processes that each hold the data in memory do not share.
+        """
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:  # all must call a sharded model alike
+            return super()._precompute_ref_logps(dataset, name, batch_size)
+        ids = dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids", *_EXTRA])
+        lengths = [
+            len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+            for row in ids
+        ]
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        batches = [order[at : at + 2 * batch_size] for at in range(0, len(order), 2 * batch_size)]
+        device = self.accelerator.device
+        found = torch.zeros(len(lengths), 2, device=device)
+        for batch in batches[self.accelerator.process_index :: self.accelerator.num_processes]:
+            inputs = self.data_collator([ids[row] for row in batch])
+            inputs = {name: value.to(device) for name, value in inputs.items()}
+            both = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
+            found[batch] = torch.stack(both, dim=1).float()
+        chosen, rejected = self.accelerator.reduce(found, "sum").T.tolist()
+        dataset = dataset.add_column("ref_chosen_logps", chosen)
+        return dataset.add_column("ref_rejected_logps", rejected)
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         p, weight = inputs["p_chosen"], inputs["weight"]
         mask = inputs["completion_mask"]
+        router = {"output_router_logits": True} if self.aux_loss_enabled else {}
         outputs = model(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             labels=inputs["input_ids"].masked_fill(mask == 0, -100),
             use_cache=False,
             fused_lm_head=True,  # log-probabilities without logits (TRL's patch of the model)
+            **router,
         )
         logps = outputs.log_probs[:, -(mask.shape[1] - 1) :].sum(dim=1)
         reference = self._reference(inputs).to(logps.dtype)
@@ -74,6 +103,8 @@ class SoftDPOTrainer(DPOTrainer):
             )
         )
         loss = self._loss(chosen, rejected, p.to(logps.dtype), weight.to(logps.dtype))
+        if self.aux_loss_enabled:  # of a mixture of experts, for balance
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         mode = "train" if model.training else "eval"
         self._note(self._metrics[mode], chosen, rejected, p, outputs, mask)
         return (loss, outputs) if return_outputs else loss
@@ -131,7 +162,7 @@ def preference_dataset(rows: Sequence[PreferenceRow], labels: str) -> Dataset:
         rows: Pairs.
         labels: "soft" keeps the probabilities, "hard" makes them 1.
     """
-    mean = sum(row.weight for row in rows) / max(1, len(rows))
+    mean = sum(row.weight for row in rows) / len(rows)
     return Dataset.from_list(
         [
             {

@@ -13,11 +13,16 @@ from pipelines.train.rows import ReplyRow
 from pipelines.train.settings import KtoSettings
 
 
-def reply_dataset(rows: Sequence[ReplyRow]) -> Dataset:
-    """Rows for TRL.
+def check_replies(rows: Sequence[ReplyRow], batch_size: int) -> None:
+    """What KTO cannot learn from.
+
+    Args:
+        rows: To train on.
+        batch_size: Of each process.
 
     Raises:
-        BadInput: All are wanted, or none: there is nothing to tell apart.
+        BadInput: All are wanted, or none: there is nothing to tell apart; or a batch holds one,
+            in which the divergence cannot be estimated.
     """
     n_wanted = sum(row.wanted for row in rows)
     if n_wanted in (0, len(rows)):
@@ -26,6 +31,15 @@ def reply_dataset(rows: Sequence[ReplyRow]) -> Dataset:
             f"KTO needs wanted and unwanted responses, and none of the {len(rows)} rows is {what}; "
             "`workbench export kto` writes both of each pair"
         )
+    if batch_size < 2:
+        raise BadInput(
+            "KTO estimates its divergence within a batch, and one of a single row has none; set "
+            "batch_size to 2 or more for each process"
+        )
+
+
+def reply_dataset(rows: Sequence[ReplyRow]) -> Dataset:
+    """Rows for TRL."""
     return Dataset.from_list(
         [
             {
@@ -42,13 +56,7 @@ def kto_trainer(
     settings: KtoSettings, model: Any, start: Start, data: Dataset, held_out: Dataset | None,
     max_length: int, arguments: dict[str, Any], adapter: Any,
 ) -> KTOTrainer:  # fmt: skip
-    """The trainer, ready to train.
-
-    Raises:
-        BadInput: A batch of one, in which the divergence cannot be estimated.
-    """
-    if settings.batch_size < 2:
-        raise BadInput("KTO estimates its divergence within a batch; set batch_size to 2 or more")
+    """The trainer, ready to train."""
     args = KTOConfig(
         beta=settings.beta,
         desirable_weight=settings.desirable_weight,

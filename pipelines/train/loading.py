@@ -87,9 +87,12 @@ def start_from(settings: TrainSettings, base: Path) -> Start:
     device = _device(name, settings.device)
     wants = settings.precision
     able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return Start(
-        name, source, tokenizer, config, device, wants == "bfloat16" or (wants == "auto" and able)
-    )
+    if wants == "bfloat16" and not able:
+        raise BadInput(
+            f'{name}: precision = "bfloat16" needs a CUDA GPU that has it, and this run is on '
+            f'{device.type}; set precision = "auto" or "float32"'
+        )
+    return Start(name, source, tokenizer, config, device, able and wants != "float32")
 
 
 def need(start: Start, settings: TrainSettings, tokens_per_batch: int, *, copies: int = 0) -> Need:

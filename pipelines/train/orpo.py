@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from pipelines.train.batching import ByLength
 from pipelines.train.loading import Start
 from pipelines.train.settings import OrpoSettings
 
@@ -18,11 +19,14 @@ def orpo_trainer(
     """The trainer, ready to train. It knows no soft labels and no weights."""
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+    class LengthGroupedORPO(ByLength, ORPOTrainer):
+        """TRL's trainer, with batches of rows of like length."""
+
     columns = ["prompt", "chosen", "rejected"]
     args = ORPOConfig(
         beta=settings.beta, max_length=max_length, max_completion_length=max_length, **arguments
     )
-    return ORPOTrainer(
+    return LengthGroupedORPO(
         model=model, args=args, processing_class=start.tokenizer,
         train_dataset=data.select_columns(columns),
         eval_dataset=held_out.select_columns(columns) if held_out is not None else None,

@@ -15,6 +15,7 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import DataCollatorForPreference, RewardTrainer
 
 from pipelines.records import Message
+from pipelines.train.batching import ByLength
 from pipelines.train.loading import Start
 from pipelines.train.losses import soft_reward_loss
 from pipelines.train.rows import PreferenceRow
@@ -35,7 +36,7 @@ class SoftCollator(DataCollatorForPreference):
         return batch
 
 
-class SoftRewardTrainer(RewardTrainer):
+class SoftRewardTrainer(ByLength, RewardTrainer):
     """TRL's reward trainer with `soft_reward_loss`."""
 
     _signature_columns: Any  # names of columns, or None before the first batch
@@ -91,9 +92,28 @@ def reward_trainer(
     )  # fmt: skip
 
 
-def with_margins(data: Dataset, rows: Sequence[PreferenceRow]) -> Dataset:
-    """The data with the column that TRL's collator passes on as `margin`."""
-    return data.add_column("margin", [row.margin or 0.0 for row in rows])
+def reward_dataset(
+    rows: Sequence[PreferenceRow], tokenizer: Any, max_length: int, labels: str, margin: bool
+) -> Dataset:
+    """Rows as token ids, cut at `max_length`: rows over it that TRL sees it would leave out.
+
+    Args:
+        rows: Pairs; weights are scaled to mean 1.
+        tokenizer: With a chat template.
+        max_length: Tokens of prompt and response together.
+        labels: "soft" keeps the probabilities, "hard" makes them 1.
+        margin: Whether the rows' margins go in (0 where a row has none).
+    """
+    mean = sum(row.weight for row in rows) / len(rows)
+    columns: dict[str, list[Any]] = {
+        "chosen_ids": [_ids(tokenizer, row.prompt, row.chosen)[:max_length] for row in rows],
+        "rejected_ids": [_ids(tokenizer, row.prompt, row.rejected)[:max_length] for row in rows],
+        "p_chosen": [row.p_chosen if labels == "soft" else 1.0 for row in rows],
+        "weight": [row.weight / mean for row in rows],
+    }
+    if margin:
+        columns["margin"] = [row.margin or 0.0 for row in rows]
+    return Dataset.from_dict(columns)
 
 
 @torch.no_grad()
@@ -106,13 +126,7 @@ def rewards(
     Rows are sorted by length for the forward passes, so that little is padding; what is longer than
     `max_length` tokens is cut at its end.
     """
-    ids = [
-        tokenizer.apply_chat_template(
-            [turn.model_dump() for turn in prompt] + [{"role": "assistant", "content": response}],
-            return_dict=False,
-        )[:max_length]
-        for prompt, response in conversations
-    ]
+    ids = [_ids(tokenizer, prompt, response)[:max_length] for prompt, response in conversations]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     found = [0.0] * len(ids)
     was_training = model.training
@@ -127,3 +141,9 @@ def rewards(
             found[i] = score
     model.train(was_training)
     return found
+
+
+def _ids(tokenizer: Any, prompt: tuple[Message, ...], response: str) -> list[int]:
+    turns = [turn.model_dump() for turn in prompt] + [{"role": "assistant", "content": response}]
+    ids: list[int] = tokenizer.apply_chat_template(turns, return_dict=False)
+    return ids

@@ -5,17 +5,16 @@ A preference row says how sure the label is (`p_chosen`, at least 1/2) and how m
 without a count.
 """
 
-import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
-
 from pipelines.errors import BadInput
 from pipelines.records import Message
+from pipelines.train.row_files import SPLITS, raw_rows
 
 Kind = Literal["preference", "reply", "demonstration", "prompt"]
 
@@ -37,7 +36,7 @@ class PreferenceRow:
     p_chosen: float = 1.0
     weight: float = 1.0
     margin: float | None = None
-    by_human: bool = False  # a person decided, so it may score a reward model
+    by_human: bool = False  # a person decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,7 @@ class Rows:
     splits: Mapping[str, list[Any]]
     n_in: int
     left_out: Mapping[str, int]
+    n_tokens: tuple[int, ...] = ()  # of each training row's longest text, once they are counted
 
     @property
     def train(self) -> list[Any]:
@@ -88,12 +88,12 @@ class Rows:
 def read_rows(path: Path, kind: Kind) -> Rows:
     """The training rows of a file or of a data set folder.
 
-    A row's split is its column `split`, else the name of its file in a folder (`train`, `test`,
-    `validation`), else `train`. A tie has no chosen response: it is left out unless its soft label
-    of 1/2 stands with the two texts.
+    A row's split is its column `split`, else what the name of its file says (`train`, `test`,
+    `validation`), else `train`. A tie has no chosen response: only a soft label of 1/2 can be
+    learnt from it, by a trainer of pairs.
 
     Args:
-        path: JSON Lines, Parquet, or a folder of either.
+        path: JSON Lines (also gzipped), Parquet, or a folder of either (see `row_files`).
         kind: What the trainer needs; a preference row also serves as two replies and, with its
             chosen response, as a demonstration.
 
@@ -104,9 +104,12 @@ def read_rows(path: Path, kind: Kind) -> Rows:
     splits: dict[str, list[Any]] = {}
     left_out: Counter[str] = Counter()
     n_in = 0
-    for name, where, row in _raw_rows(path):
+    for name, where, row in raw_rows(path):
         n_in += 1
         split = str(row.get("split") or name)
+        if split not in SPLITS:
+            left_out[f'of split "{split}"'] += 1
+            continue
         for read in _read(row, kind, where):
             if isinstance(read, str):
                 left_out[read] += 1
@@ -116,51 +119,6 @@ def read_rows(path: Path, kind: Kind) -> Rows:
         raise BadInput(f"{path}: holds no rows; export some with `workbench export`")
     _check_splits(path, splits)
     return Rows(kind, splits, n_in, dict(left_out))
-
-
-def _raw_rows(path: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Split, place (for messages) and row, file after file."""
-    if path.is_dir():
-        files = sorted([*path.rglob("*.parquet"), *path.rglob("*.jsonl")])
-        if not files:
-            raise BadInput(f"{path}: holds no .parquet and no .jsonl file")
-    elif path.is_file():
-        files = [path]
-    else:
-        raise BadInput(f"{path}: there is no such file; `workbench export trl` writes one")
-    for file in files:
-        split = next((s for s in ("test", "validation") if file.stem.startswith(s)), "train")
-        rows = _parquet(file) if file.suffix == ".parquet" else _json_lines(file)
-        for number, row in rows:
-            yield split, f"{file}:{number}", row
-
-
-def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with pq.ParquetFile(file) as table:
-            number = 0
-            for batch in table.iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise BadInput(f"{file}: is not a Parquet file ({error})") from error
-
-
-def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise BadInput(f"{file}:{number}: is not a JSON object")
-                yield number, row
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read as UTF-8 text ({error})") from error
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{file}:{number}: is not JSON ({error.msg})") from error
 
 
 def _read(row: dict[str, Any], kind: Kind, where: str) -> Iterator[Any]:
@@ -195,6 +153,8 @@ def _from_pair(row: dict[str, Any], kind: Kind, where: str) -> Iterator[Any]:
     pair = _pair(row, kind, where)
     if isinstance(pair, str) or kind == "preference":
         yield pair
+    elif pair.p_chosen == 0.5:  # neither of the two is the one to imitate
+        yield "tie"
     elif kind == "demonstration":
         yield DemonstrationRow(pair.prompt, pair.chosen)
     else:
@@ -211,27 +171,27 @@ def _pair(row: dict[str, Any], kind: Kind, where: str) -> PreferenceRow | str:
         sides = ("response_a", "response_b") if label == "A" else ("response_b", "response_a")
         p = row.get("p_chosen")
         if p is None and row.get("p_a") is not None:
-            p = row["p_a"] if label == "A" else 1.0 - float(row["p_a"])
+            p_a = _number(row["p_a"], 1.0, "p_a", where)
+            p = p_a if label == "A" else 1.0 - p_a
     else:
         sides, p = ("chosen", "rejected"), row.get("p_chosen")
     chosen, rejected = (_text(row, side, where) for side in sides)
     if chosen == rejected:
         return "chosen equals rejected"
-    if not chosen.strip():
+    if not chosen.strip() or not rejected.strip():
         return "empty response"
     p, weight = _number(p, 1.0, "p_chosen", where), _number(row.get("weight"), 1.0, "weight", where)
     if not 0.0 <= p <= 1.0 or weight < 0.0:
         raise BadInput(f"{where}: p_chosen {p} or weight {weight} is out of range")
     if weight == 0.0:
         return "weight 0"
-    if p < 0.5:
+    margin = None if row.get("margin") is None else _number(row["margin"], 0.0, "margin", where)
+    # Only a label that a person gave, and that stands, can score a reward model.
+    by_human = row.get("label_source") in ("human", "adjudicated") and p > 0.5
+    if p < 0.5:  # the same pair, told from the other side
         chosen, rejected, p = rejected, chosen, 1.0 - p
-    margin = row.get("margin")
-    return PreferenceRow(
-        prompt, chosen, rejected, p, weight,
-        None if margin is None else _number(margin, 0.0, "margin", where),
-        row.get("label_source") in ("human", "adjudicated"),
-    )  # fmt: skip
+        margin = None if margin is None else -margin
+    return PreferenceRow(prompt, chosen, rejected, p, weight, margin, by_human)
 
 
 def _prompt(value: Any, kind: Kind, where: str) -> tuple[Message, ...]:
@@ -263,7 +223,7 @@ def _text(row: Mapping[str, Any], key: str, where: str) -> str:
 def _number(value: Any, absent: float, name: str, where: str) -> float:
     if value is None:
         return absent
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadInput(f"{where}: {name} is not a number")
     return float(value)
 

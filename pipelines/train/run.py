@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ import transformers
 from accelerate import PartialState
 
 from pipelines.errors import BadInput
-from pipelines.train.arguments import training_arguments
+from pipelines.train.arguments import batch_of_a_process, training_arguments
+from pipelines.train.batching import ByLength
 from pipelines.train.dpo import dpo_trainer, preference_dataset
-from pipelines.train.kto import kto_trainer, reply_dataset
+from pipelines.train.kto import check_replies, kto_trainer, reply_dataset
 from pipelines.train.lengths import fit
 from pipelines.train.loading import (
     Head,
+    Need,
     Start,
     check_memory,
     load_model,
@@ -33,12 +35,20 @@ from pipelines.train.loading import (
     start_from,
 )
 from pipelines.train.orpo import orpo_trainer
-from pipelines.train.reward import reward_trainer, with_margins
+from pipelines.train.reward import reward_dataset, reward_trainer, rewards
+from pipelines.train.reward_score import reward_score
+from pipelines.train.row_files import row_files
 from pipelines.train.rows import Kind, Rows, read_rows
 from pipelines.train.run_folder import RunFolder, content_hash
-from pipelines.train.settings import MethodSettings, TrainSettings
+from pipelines.train.saving import save_trained
+from pipelines.train.settings import (
+    DpoSettings,
+    MethodSettings,
+    SftSettings,
+    TrainSettings,
+)
 from pipelines.train.sft import demonstration_dataset, sft_trainer
-from pipelines.train.watch import Progress, Watch, nobody
+from pipelines.train.watch import Progress, Watch, figures_of, nobody
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,6 @@ class Method:
     kind: Kind
     head: Head
     trainer: Callable[..., Any]
-    references: int = 0  # frozen copies of the model beside it
 
 
 METHODS: Mapping[str, Method] = {
@@ -88,14 +97,15 @@ def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepa
     method = METHODS[name]
     section: MethodSettings = getattr(settings, name)
     start = start_from(settings, base)
-    rows = fit(
-        read_rows(data, method.kind), start.tokenizer, settings.max_length, settings.over_length
-    )
-    n_texts = 2 if method.kind == "preference" else 1
-    tokens = n_texts * section.batch_size * settings.max_length
-    needed = need(start, settings, tokens, copies=method.references)
-    check_memory(start, needed)
+    PartialState(cpu=start.device.type == "cpu")  # how many processes there are, and on what
+    rows = _without_ties(settings, read_rows(data, method.kind))
     _check_labels(name, settings, rows)
+    if method.kind == "reply":
+        check_replies(rows.train, batch_of_a_process(section.batch_size))
+    vocabulary = start.config.get_text_config().vocab_size
+    rows = fit(rows, start.tokenizer, settings.max_length, settings.over_length, vocabulary)
+    needed = _need(name, settings, section, start, rows)
+    check_memory(start, needed)
     source = Path(start.source)
     asked = {
         "method": name,
@@ -103,7 +113,7 @@ def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepa
         "model": start.name,
         "model_hash": content_hash(source) if source.is_dir() else None,
         "data": str(data),
-        "data_hash": content_hash(data),
+        "data_hash": content_hash(*(file for _, file in row_files(data))),
         "n_rows": {split: len(several) for split, several in rows.splits.items()},
         "left_out": dict(rows.left_out),
         "memory_estimate_bytes": needed.total,
@@ -139,17 +149,42 @@ def train(prepared: Prepared, folder: RunFolder, on_progress: Progress = nobody)
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.add_callback(Watch(folder.path, on_progress, prepared.settings.tensorboard))
         checkpoint = folder.checkpoint()
-        outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        figures = {"loss": outcome.training_loss, "steps": outcome.global_step}
-        if prepared.rows.held_out:
-            held_out = trainer.evaluate()
-            figures |= {k: v for k, v in held_out.items() if isinstance(v, int | float)}
-        trainer.save_model(str(folder.model))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        result = {"method": prepared.name, **_figures(prepared, trainer)}
+        save_trained(trainer, prepared.start, prepared.settings, prepared.method.head, folder)
         if state.is_main_process:
-            prepared.start.tokenizer.save_pretrained(folder.model)
-            folder.finish({"method": prepared.name, **figures})
+            if prepared.name == "reward":
+                result["held_out_pairs"] = _score(prepared, folder)
+            folder.finish(result)
     state.wait_for_everyone()
-    return folder.result() or figures
+    return folder.result() or result
+
+
+def _figures(prepared: Prepared, trainer: Any) -> dict[str, Any]:
+    """Loss over the last steps and figures on held-out rows; null where there are none."""
+    # Not the trainer's mean over the run: it forgets the steps before a run was cut off.
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    held_out = figures_of(trainer.evaluate()) if prepared.rows.held_out else {}
+    return {
+        "steps": trainer.state.global_step,
+        "n_train": len(prepared.rows.train),
+        "n_held_out": len(prepared.rows.held_out),
+        "loss": losses[-1] if losses else None,
+        **held_out,
+    }
+
+
+def _score(prepared: Prepared, folder: RunFolder) -> dict[str, Any]:
+    """How the saved reward model ranks the held-out pairs."""
+    start, rows = prepared.start, prepared.rows.held_out
+    saved = replace(start, source=str(folder.model))
+    model = load_model(saved, prepared.settings, "reward").to(start.device)
+    texts = [(row.prompt, row.chosen) for row in rows]
+    texts += [(row.prompt, row.rejected) for row in rows]
+    with torch.autocast(start.device.type, torch.bfloat16, enabled=start.bfloat16):
+        found = rewards(model, start.tokenizer, texts, prepared.settings.max_length)
+    chosen, rejected = found[: len(rows)], found[len(rows) :]
+    return reward_score(rows, [c - r for c, r in zip(chosen, rejected, strict=True)])
 
 
 def _trainer(prepared: Prepared, folder: RunFolder, model: Any) -> Any:
@@ -157,13 +192,20 @@ def _trainer(prepared: Prepared, folder: RunFolder, model: Any) -> Any:
     data, held_out = (
         _dataset(prepared, several) if several else None for several in (rows.train, rows.held_out)
     )
-    arguments = training_arguments(settings, section, prepared.start, folder, len(rows.train))
+    arguments = training_arguments(settings, section, prepared.start, folder)
     if held_out is None:
         arguments |= {"eval_strategy": "no", "eval_steps": None}
     adapter = lora_config(settings, prepared.method.head)
-    return prepared.method.trainer(
+    trainer = prepared.method.trainer(
         section, model, prepared.start, data, held_out, settings.max_length, arguments, adapter
     )
+    if (
+        settings.group_by_length
+        and isinstance(trainer, ByLength)
+        and not _compares_batches(section)
+    ):
+        trainer.n_tokens = rows.n_tokens
+    return trainer
 
 
 def _dataset(prepared: Prepared, rows: list[Any]) -> datasets.Dataset:
@@ -172,10 +214,45 @@ def _dataset(prepared: Prepared, rows: list[Any]) -> datasets.Dataset:
             return demonstration_dataset(rows)
         case "reply":
             return reply_dataset(rows)
-    data = preference_dataset(rows, prepared.settings.labels)
-    if prepared.name == "reward" and prepared.settings.reward.margin:
-        return with_margins(data, rows)
-    return data
+    settings = prepared.settings
+    if prepared.name == "reward":
+        return reward_dataset(
+            rows, prepared.start.tokenizer, settings.max_length, settings.labels,
+            settings.reward.margin,
+        )  # fmt: skip
+    return preference_dataset(rows, settings.labels)
+
+
+def _need(
+    name: str, settings: TrainSettings, section: MethodSettings, start: Start, rows: Rows
+) -> Need:
+    """Memory for batches of the longest rows."""
+    n_texts = 2 if rows.kind == "preference" else 1
+    packed = isinstance(section, SftSettings) and section.packing
+    longest = settings.max_length if packed else max(rows.n_tokens)
+    tokens = n_texts * batch_of_a_process(section.batch_size) * longest
+    beside = isinstance(section, DpoSettings) and not section.precompute_reference
+    return need(start, settings, tokens, copies=int(beside and not settings.lora.use))
+
+
+def _compares_batches(section: MethodSettings) -> bool:
+    """Whether rows of a batch are compared with each other, so that it should be a fair sample."""
+    return isinstance(section, DpoSettings) and section.loss in ("aot", "aot_unpaired")
+
+
+def _without_ties(settings: TrainSettings, rows: Rows) -> Rows:
+    """With hard labels a tie would teach that the one called chosen is surely better."""
+    if rows.kind != "preference" or settings.labels == "soft":
+        return rows
+    kept = {
+        split: [row for row in several if row.p_chosen > 0.5]
+        for split, several in rows.splits.items()
+    }
+    n_ties = sum(map(len, rows.splits.values())) - sum(map(len, kept.values()))
+    if not n_ties:
+        return rows
+    left_out = {**rows.left_out, "tie": rows.left_out.get("tie", 0) + n_ties}
+    return replace(rows, splits=kept, left_out=left_out)
 
 
 def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:

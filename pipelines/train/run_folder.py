@@ -2,14 +2,16 @@
 
 runs/train/NAME/run.json         resolved settings, data and model with their hashes, versions
                 curves.jsonl     the curves
-                checkpoints/     the trainer's own, to go on from
+                checkpoints/     the trainer's own, to go on from; gone when it is done
                 model/           the trained model, once it is done
+                adapter/         with LoRA: the small matrices, which model/ has merged in
                 result.json      final figures; exists only when the run is done
 """
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from pipelines.provenance import git_revision, program_version
 RUN, RESULT, MODEL, CHECKPOINTS = "run.json", "result.json", "model", "checkpoints"
 # A checkpoint is whole when the trainer's state, which is written last, can be read.
 _STATE = "trainer_state.json"
+# These follow from settings, data and machine.
+_FOLLOWS = ("n_rows", "left_out", "memory_estimate_bytes", "program")
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,7 @@ class RunFolder:
         """
         before = self.asked()
         if before is not None:
-            changed = sorted(
-                key for key in asked if key in before and before[key] != _plain(asked[key])
-            )
-            if changed:
+            if changed := _changed(before, _plain(asked)):
                 raise BadInput(
                     f"{self.path}: was begun with another {', '.join(changed)}; give this run a "
                     "--name of its own, or delete that folder"
@@ -88,8 +89,9 @@ class RunFolder:
         return max(whole)[1] if whole else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Say that the run is done; the model must stand already."""
+        """Say that the run is done; the model must stand already. Checkpoints have served."""
         write_json(self.path / RESULT, result)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -99,14 +101,15 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     os.replace(part, path)
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names, in order of names."""
+def content_hash(*paths: Path) -> str:
+    """SHA-256 of files, or of folders' files with their names, in order of names."""
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path in paths:
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        for file in files:
+            digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -114,6 +117,31 @@ def runs_of(project_dir: Path) -> list[RunFolder]:
     """The training runs of a project, by name."""
     parent = project_dir / "runs" / "train"
     return [RunFolder(run.parent) for run in sorted(parent.glob(f"*/{RUN}"))]
+
+
+def _changed(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What makes this another run, by name: other content and settings, not other paths to it."""
+    names = []
+    for key, value in asked.items():
+        told_by_hash = key in ("data", "model") and asked.get(f"{key}_hash") is not None
+        if key in _FOLLOWS or told_by_hash or key not in before or before[key] == value:
+            continue
+        if key == "settings" and isinstance(before[key], dict):
+            names += [f"[train] {name}" for name in _differing(before[key], value)]
+        else:
+            names.append(key.replace("_hash", ""))
+    return names
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Keys whose values differ, those of tables with a dot."""
+    names = []
+    for key in now:
+        if isinstance(now[key], dict) and isinstance(before.get(key), dict):
+            names += [f"{key}.{inner}" for inner in _differing(before[key], now[key])]
+        elif key != "model" and key in before and before[key] != now[key]:
+            names.append(key)
+    return names
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Writes a trainer's figures to the run's curves while it runs, and tells who draws progress."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,32 @@ _NAMES = {
     "completions/mean_length": "length",
     "mean_length": "length",
 }
-_NOT_CURVES = {"total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+_NOT_CURVES = (
+    "total_flos",
+    "train_",
+    "epoch",
+    "num_",
+    "eval_runtime",
+    "eval_samples_",
+    "eval_steps_",
+)
+
+
+def curve_name(name: str) -> str:
+    """The name of a trainer's figure on our pages; `held_out_...` for those of evaluation."""
+    if name.startswith("eval_"):
+        return "held_out_" + curve_name(name.removeprefix("eval_"))
+    return _NAMES.get(name, name)
+
+
+def figures_of(logs: Mapping[str, Any]) -> dict[str, float]:
+    """A trainer's log under our names, without what says nothing of the model."""
+    return {
+        curve_name(name): float(value)
+        for name, value in logs.items()
+        if isinstance(value, int | float) and not name.startswith(_NOT_CURVES)
+        and not name.startswith("eval_num_")
+    }  # fmt: skip
 
 
 def nobody(step: int, n_steps: int) -> None:
@@ -45,7 +70,9 @@ class Watch(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Progress."""
+        """Progress; the last step is logged too, whichever it is."""
+        if state.global_step >= state.max_steps:
+            control.should_log = True
         if state.is_world_process_zero:
             self.on_progress(state.global_step, state.max_steps)
 
@@ -60,12 +87,8 @@ class Watch(TrainerCallback):
         """One point of every curve."""
         if not state.is_world_process_zero or not logs:
             return
-        values = {
-            _NAMES.get(name, name): float(value)
-            for name, value in logs.items()
-            if name not in _NOT_CURVES and isinstance(value, int | float)
-        }
-        write_point(self.folder, self.writer, state.global_step, values)
+        if values := figures_of(logs):
+            write_point(self.folder, self.writer, state.global_step, values)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
