@@ -1,4 +1,4 @@
-"""What a round must know of votes that were given in Argilla, and whether the AI was shown there."""
+"""Votes that were given in Argilla, and whether the AI's labels were shown there."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session

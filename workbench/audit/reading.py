@@ -69,7 +69,7 @@ class RoundReading:
 
     @property
     def trusted(self) -> bool:
-        """Whether the gate says yes: main TRUST, no WARN from the safety-critical pairs, all blind."""
+        """Whether the gate says yes: main TRUST, no WARN from safety-critical pairs, all blind."""
         no_warning = all(part.decision != "WARN" for part in self.strata)
         return self.decision == "TRUST" and no_warning and not self.assisted
 

@@ -8,11 +8,18 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Audit in Argilla: a server of this project's own.")
+from workbench.cli import argilla_round
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Audit in Argilla: a server of this project's own, or one that you have.",
+)
 
 ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+argilla_round.register(app)
 
 
 @app.command("up")
