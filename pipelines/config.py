@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import BadInput
+from pipelines.evaluate.settings import EvaluateSettings
 from pipelines.judge.spec import JudgeSpec
 from pipelines.models.spec import ModelSpec
 from pipelines.train.settings import TrainSettings
@@ -228,6 +229,7 @@ class RunConfig(Section):
     models: tuple[ModelSpec, ...] = ()
     revise: ReviseSection = ReviseSection()
     train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")
     def _judges_have_names_of_their_own(self) -> Self:

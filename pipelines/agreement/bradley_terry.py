@@ -69,13 +69,19 @@ class Strengths:
 
 
 def bradley_terry(
-    n_policies: int, matchups: Sequence[Matchup], *, confidence: float = 0.95
+    n_policies: int,
+    matchups: Sequence[Matchup],
+    *,
+    n_independent: int | None = None,
+    confidence: float = 0.95,
 ) -> Strengths:
     """Strengths of policies that met each other.
 
     Args:
         n_policies: How many; they are known by their index.
         matchups: Win rates; all over the same prompts, so that those of a prompt move together.
+        n_independent: Prompts that the intervals rest on; for corrected rates, those that people
+            labelled. All of them when None.
         confidence: Of the intervals.
 
     Raises:
@@ -94,12 +100,13 @@ def bradley_terry(
             raise BadInput("a matchup names a policy that is not there; number them from 0")
         if len(one.influence) != n_prompts:
             raise BadInput("the influence of all matchups must be over the same prompts")
-    if n_prompts < 2:
+    if n_prompts < 2 or (n_independent is not None and n_independent < 2):
         raise Undefined("intervals of strengths need at least two prompts")
     strength = _fitted(n_policies, matchups)
     influence = _influence(strength, matchups)  # (n_prompts, n_policies)
-    error = np.sqrt(np.square(influence).sum(axis=0) * n_prompts / (n_prompts - 1))
-    reach = float(stats.t.ppf(0.5 + confidence / 2.0, n_prompts - 1)) * error
+    g = n_prompts if n_independent is None else n_independent
+    error = np.sqrt(np.square(influence).sum(axis=0) * g / (g - 1))
+    reach = float(stats.t.ppf(0.5 + confidence / 2.0, g - 1)) * error
     counts = [
         sum(one.n for one in matchups if k in (one.first, one.second)) for k in range(n_policies)
     ]

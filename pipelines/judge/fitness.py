@@ -34,7 +34,7 @@ def judge_warnings(
     found = []
     for policy in sorted(set(policy_models)):
         mine, theirs = _size(judge_model, known), _size(policy, known)
-        if _model_name(judge_model) == _model_name(policy):
+        if model_name(judge_model) == model_name(policy):
             found.append(
                 JudgeWarning(
                     "same model",
@@ -60,7 +60,7 @@ def judge_warnings(
 
 def parameters_in_name(model: str) -> float | None:
     """Billions of parameters that a model's name states ("Qwen2.5-7B", "8x7b", "350m"), if any."""
-    found = _SIZE.findall(_model_name(model))
+    found = _SIZE.findall(model_name(model))
     if len(found) != 1:
         return None  # none, or two that cannot both be it
     experts, number, unit = found[0]
@@ -78,7 +78,7 @@ def _size(model: str, known: Mapping[str, float]) -> float | None:
     return known[model] if model in known else parameters_in_name(model)
 
 
-def _model_name(model: str) -> str:
+def model_name(model: str) -> str:
     """The model without who publishes it, its revision, and how its weights are packed."""
     name = model.strip().casefold().split("@", 1)[0].rstrip("/").rsplit("/", 1)[-1]
     while (shorter := _PACKED.sub("", name)) != name:

@@ -58,7 +58,7 @@ def _keys(model: type[BaseModel]) -> set[str]:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             found |= _keys(inner)
-        elif name == "judges":
+        elif name == "judges" and model is RunConfig:
             found |= _keys(JudgeSpec)
         elif name == "models" and model is RunConfig:
             found |= _keys(ModelSpec)
