@@ -53,7 +53,8 @@ def _route(method: str, path: str, empty: Empty | None = None, is_search: bool =
 
 
 _OPEN = (
-    *(_route("GET", path) for path in ("/status", "/version", "/settings", "/providers")),
+    *(_route("GET", path) for path in ("/status", "/version", "/settings", "/oauth2/providers")),
+    _route("GET", "/workspaces/ID"),  # a dataset's page asks for its name; Argilla checks whose
     *(_route("GET", path) for path in ("/me", "/me/workspaces", "/me/datasets", "/datasets/ID")),
     *(
         _route("GET", f"/datasets/ID/{part}")
