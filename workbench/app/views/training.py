@@ -52,10 +52,8 @@ def render(project: Project) -> None:
         return
     runs = [_look(folder) for folder in folders.values()]
     _show_list(runs)
-    newest = sorted(runs, key=lambda run: -_last_written(run))[:_FIRST_SHOWN]
-    default = [run.name for run in runs if run in newest]
     chosen = st.multiselect(
-        "Runs to compare", list(folders), default=default, max_selections=MOST_RUNS
+        "Runs to compare", list(folders), default=_shown_first(runs), max_selections=MOST_RUNS
     )
     if not chosen:
         st.info("Choose a run above to see its curves.")
@@ -82,6 +80,12 @@ def _tail(folder: str) -> Tail:
 
 def _look(folder: RunFolder) -> TrainingRun:
     return look(folder, _tail(str(folder.path)))
+
+
+def _shown_first(runs: Sequence[TrainingRun]) -> list[str]:
+    """The newest run and others of its method: losses of different methods do not compare."""
+    newest = sorted(runs, key=_last_written, reverse=True)
+    return [run.name for run in newest if run.method == newest[0].method][:_FIRST_SHOWN]
 
 
 def _last_written(run: TrainingRun) -> float:
@@ -117,8 +121,9 @@ def _show_curves(folders: Sequence[RunFolder], went_on: bool) -> None:
         return
     st.header("Curves")
     charts = [(metric, lines) for metric in METRICS if (lines := _lines(metric, runs))]
-    columns = st.columns(2)
     for number, (metric, lines) in enumerate(charts):
+        if number % 2 == 0:
+            columns = st.columns(2)  # a row of its own, so that a phone keeps the order
         bound = _bound(runs) if metric.title == "Violation rate" else None
         with columns[number % 2]:
             st.plotly_chart(
@@ -141,7 +146,8 @@ def _lines(metric: Metric, runs: Sequence[TrainingRun]) -> list[Line]:
 
 def _bound(runs: Sequence[TrainingRun]) -> float | None:
     """The bound on violations, where the runs have one and the same."""
-    bounds = {(run.asked.get("section") or {}).get("violation_bound", 1.0) for run in runs}
+    sections = [run.asked["section"] for run in runs if run.asked.get("section")]
+    bounds = {section.get("violation_bound", 1.0) for section in sections}
     bound = bounds.pop() if len(bounds) == 1 else 1.0
     return bound if bound < 1.0 else None
 
