@@ -1,7 +1,8 @@
-"""The demo project: the sample pairs, a round drawn on them, and three simulated people's labels.
+"""A demo project appears whole or not at all, and one that exists is opened as it is.
 
-It is made in a folder beside its place and moved there when it is whole, so a demo that was cut
-off leaves nothing half-made, and one that exists is opened as it is and never made again.
+It is made in a folder beside its place and moved there when it is done, so a demo that was cut off
+leaves nothing half-made. Only one that asks models of the visitor's own keeps what was answered:
+the same command goes on there.
 """
 
 import json
@@ -9,29 +10,25 @@ import os
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipelines.config import CONFIG_NAME
 from pipelines.errors import BadInput
-from pipelines.formats.rejects import Reject
-from pipelines.importing import import_file
 from pipelines.provenance import program_version
-from pipelines.records import HumanLabel
-from workbench.audit.draw import draw_round
-from workbench.audit.label_files import read_labels
-from workbench.audit.options import draw_options
-from workbench.data_files import data_dir
-from workbench.project import Project
-from workbench.simulated import label_round
 
-MARK = ".workbench-demo"  # says that a folder is a demo of ours, and by which version
-SHARE_LABELLED = 0.60
+MARK = ".workbench-demo"  # says that a folder is a demo of ours, which one, and by which version
 # The simulated people began this long ago. They need about a quarter of it, and were then silent
 # for longer than a lease, so what they left open goes to the visitor.
 BEGAN_S = 3600.0
+
+Kind = Literal["help desk", "sample", "models"]
+# The flag of `workbench demo` that each kind is made by.
+_FLAGS: dict[Kind, str] = {"help desk": "", "sample": " --sample", "models": " --model ..."}
+# Called with the stage's name, things done and all things of it (None: not known yet).
+OnStage = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,28 @@ class MadeDemo:
     n_drawn: dict[str, int]  # by stratum
     answered: int
     asked: int
-    annotators: tuple[str, ...]
+    annotators: tuple[str, ...]  # the simulated ones
+    before: tuple[str, ...] = ()  # what the stages before the round did, a line each
+    after: tuple[str, ...] = ()  # and those after the labels
 
 
-def find_demo(folder: Path) -> bool:
-    """Whether the folder is a demo already; False where there is nothing yet.
+# Fills an empty folder (or one that was cut off) with a project; the time is the present's.
+Build = Callable[[Path, float, OnStage], MadeDemo]
+
+
+def find_demo(folder: Path, kind: Kind = "help desk") -> bool:
+    """Whether the folder is this demo already; False where there is nothing yet.
 
     Raises:
         BadInput: It is something else, which is left alone.
     """
     if (folder / MARK).is_file():
+        there: Kind = _kind_of(folder / MARK)
+        if there != kind:
+            raise BadInput(
+                f"{folder}: holds another demo; open it with `workbench demo{_FLAGS[there]} --dir "
+                f"{folder}`, or give this one another --dir"
+            )
         return True
     if (folder / CONFIG_NAME).is_file():
         raise BadInput(
@@ -72,31 +81,45 @@ def find_demo(folder: Path) -> bool:
 
 def make_demo(
     folder: Path,
+    build: Build,
+    kind: Kind = "help desk",
+    *,
     now: float | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> MadeDemo:
     """Make the demo project in a folder that does not exist yet, or is empty.
 
     Args:
         folder: Where.
+        build: What makes it.
+        kind: Which demo it is. Of "models" that were cut off, what was answered is kept beside the
+            folder, and used the next time.
         now: The present, Unix seconds; the clock's where None.
-        on_progress: Called with labels given and asked for.
+        on_stage: Told how far it is.
 
     Raises:
         BadInput: The folder cannot be written, or there is something in it.
     """
-    if find_demo(folder):
+    if find_demo(folder, kind):
         raise BadInput(f"{folder}: the demo is there already; open it, or give another --dir")
     now = time.time() if now is None else now
+    folder = folder.absolute()
+    kept = folder.with_name(f".{folder.name}-unfinished")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        if kind == "models":
+            kept.mkdir(exist_ok=True)
+            building = kept
+        else:
+            building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise BadInput(
             f"{folder}: cannot be written ({error.strerror}); give the demo another --dir"
         ) from error
     try:
-        made = _build(building, now, on_progress)
+        made = build(building, now, on_stage or _nobody)
+        said = {"kind": kind, "version": program_version(), "made_at": now, **asdict(made)}
+        (building / MARK).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
         building.chmod(0o755)  # mkdtemp keeps others out; a project need not
         os.rename(building, folder)  # also onto an empty folder, never onto a full one
     except OSError as error:
@@ -104,53 +127,21 @@ def make_demo(
             f"{folder}: cannot be written ({error.strerror}); give the demo another --dir"
         ) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if building != kept:
+            shutil.rmtree(building, ignore_errors=True)
     return made
 
 
-def _build(
-    folder: Path, now: float, on_progress: Callable[[int, int], None] | None = None
-) -> MadeDemo:
-    sample = data_dir() / "sample"
-    Project.create(folder)
-    shutil.copyfile(sample / CONFIG_NAME, folder / CONFIG_NAME)
-    project = Project.open(folder)
-    began = now - BEGAN_S
-    summary = import_file(
-        project.store, sample / "pairs.jsonl", project.config, strict=True, now=began
-    )
-    drawn = draw_round(project, draw_options(project), now=began)
-    answers = read_answers(sample / "labels.jsonl")
-    simulated = label_round(
-        project.engine, drawn.round_id, answers, SHARE_LABELLED, began, on_progress
-    )
-    made = MadeDemo(
-        round_name=drawn.design.name,
-        label=drawn.design.label,
-        n_pairs=summary.n_pairs,
-        n_drawn=drawn.n_new,
-        answered=simulated.answered,
-        asked=simulated.asked,
-        annotators=tuple(sorted(answers)),
-    )
-    project.engine.dispose()  # SQLite folds its log into the file when the last one leaves
-    said = {"version": program_version(), "made_at": now, **asdict(made)}
-    (folder / MARK).write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
-    return made
+def _kind_of(mark: Path) -> Kind:
+    """Which demo a folder is; those of earlier versions were all of the sample."""
+    try:
+        said = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{mark}: cannot be read; delete the folder, or give the demo another --dir"
+        ) from error
+    return next((one for one in _FLAGS if one == said.get("kind")), "sample")
 
 
-def read_answers(path: Path) -> dict[str, dict[str, HumanLabel]]:
-    """What the simulated people say: annotator -> pair id -> label.
-
-    Raises:
-        BadInput: A row cannot be read.
-    """
-    answers: defaultdict[str, dict[str, HumanLabel]] = defaultdict(dict)
-    for read in read_labels(path):
-        if isinstance(read, Reject):
-            raise BadInput(f"{path}:{read.line}: {read.detail}; make the sample again")
-        row = read.row
-        answers[row.annotator][row.pair_id] = HumanLabel(
-            annotator=row.annotator, label=row.label, comment=row.comment, seconds=row.seconds
-        )
-    return dict(answers)
+def _nobody(_stage: str, _n_done: int, _n_all: int | None) -> None:
+    """Nobody is told."""

@@ -2,7 +2,8 @@
 
 Every answer follows from the seed, the model's traits and the request, never from the order in
 which requests come. Whatever can be mistaken for a real model's output says that it is simulated:
-the models' names, a header, the fingerprint of every answer.
+the models' names, a header, the fingerprint of every answer. The tiny real model may stand beside
+them; it only writes.
 """
 
 import asyncio
@@ -21,10 +22,14 @@ from pipelines.records import Message
 from pipelines.sandbox.answers import Answer, Asked, answer
 from pipelines.sandbox.judges import Judge
 from pipelines.sandbox.tasks import read_task
+from pipelines.sandbox.tiny_desk import TinyDesk
+from pipelines.sandbox.tiny_writer import NAME as TINY
+from pipelines.sandbox.tiny_writer import TinyWriter
 from pipelines.sandbox.traits import MARK, ModelTraits
 
 HOST = "127.0.0.1"
 HEADER = "X-Simulated"
+_REAL = "of a real model"  # marks a request
 _MOST_TOKENS = 4096
 _MOST_REMEMBERED = 100_000  # requests whose calls are counted, for errors that go away
 _LARGEST_REQUEST = 8 << 20  # bytes
@@ -68,9 +73,11 @@ class SimulatedModels:
         models: Mapping[str, ModelTraits],
         seed: int = 0,
         constitution: Constitution | None = None,
+        tiny: TinyWriter | None = None,
     ) -> None:
         """The constitution's questions tell which principle a judge is asked about."""
         self._traits = dict(models)
+        self._tiny = None if tiny is None else TinyDesk(tiny)
         self._judges = {name: Judge(traits, name, seed) for name, traits in models.items()}
         self._seed = seed
         self._questions = {
@@ -90,6 +97,8 @@ class SimulatedModels:
 
     async def _list(self, _: web.Request) -> web.Response:
         listed = [{"id": name, "object": "model", "owned_by": MARK} for name in self._traits]
+        if self._tiny is not None:
+            listed.append({"id": TINY, "object": "model", "owned_by": "workbench"})
         return web.json_response({"object": "list", "data": listed})
 
     async def _complete(self, http: web.Request) -> web.StreamResponse:
@@ -99,9 +108,11 @@ class SimulatedModels:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(step) for step in first["loc"])
             return _error(400, f"{where}: {first['msg']}")
+        if self._tiny is not None and request.model == TINY:
+            return await self._write(http, request, self._tiny)
         judge = self._judges.get(request.model)
         if judge is None:
-            there = ", ".join(self._judges)
+            there = ", ".join([*self._judges, *([TINY] if self._tiny else [])])
             return _error(404, f"The model `{request.model}` does not exist; there are: {there}")
         traits = self._traits[request.model]
         text = json.dumps(
@@ -121,6 +132,26 @@ class SimulatedModels:
         if request.stream:
             return await _streamed(http, body)
         return web.json_response(body)
+
+    async def _write(
+        self, http: web.Request, request: ChatRequest, tiny: TinyDesk
+    ) -> web.StreamResponse:
+        """What the tiny real model says. It gives no log-probabilities."""
+        http[_REAL] = True
+        try:
+            body = await tiny.complete(
+                request.messages,
+                n=request.n or 1,
+                seed=request.seed or 0,
+                temperature=1.0 if request.temperature is None else request.temperature,
+                max_tokens=request.max_completion_tokens or request.max_tokens or _MOST_TOKENS,
+            )
+        except BadInput as error:
+            return _error(400, str(error))
+        for choice in body["choices"]:
+            message = choice["message"]
+            message["content"] = _until_stop(message["content"], request.stop)
+        return await _streamed(http, body) if request.stream else web.json_response(body)
 
     def _trouble(self, judge: Judge, traits: ModelTraits, asked: str) -> str:
         """What goes wrong with this call: "" for nothing. Drawn anew when a request comes back."""
@@ -171,6 +202,7 @@ async def running(
     port: int = 0,
     seed: int = 0,
     constitution: Constitution | None = None,
+    tiny: TinyWriter | None = None,
 ) -> AsyncIterator[Sandbox]:
     """A server on this machine's loopback, gone at the end.
 
@@ -179,11 +211,12 @@ async def running(
         port: 0 takes a free one.
         seed: Of everything that is drawn.
         constitution: Whose questions the judges are asked, principle by principle.
+        tiny: The tiny real model, where it is to be offered too.
 
     Raises:
         BadInput: The port cannot be used.
     """
-    server = SimulatedModels(models, seed, constitution)
+    server = SimulatedModels(models, seed, constitution, tiny)
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
     await runner.setup()
     try:
@@ -200,8 +233,8 @@ async def running(
         await runner.cleanup()
 
 
-async def _say_simulated(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers[HEADER] = "true"
+async def _say_simulated(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[HEADER] = "false" if request.get(_REAL) else "true"
     response.headers["Server"] = f"workbench sandbox ({MARK} models)"
 
 

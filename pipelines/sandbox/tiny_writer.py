@@ -96,6 +96,18 @@ class TinyWriter:
         """Words as text, with no space before a full stop."""
         return _BEFORE_MARK.sub("", " ".join(self._names[one] for one in tokens))
 
+    def check(self, ask: Ask) -> None:
+        """Whether a prompt leaves room for a reply.
+
+        Raises:
+            BadInput: It does not.
+        """
+        if len(ask.tokens) >= self.context:
+            raise BadInput(
+                f"the prompt has {len(ask.tokens):,} tokens, over the context length of "
+                f"{self.context} with a reply; shorten it"
+            )
+
     def write(self, asks: Sequence[Ask]) -> list[Written]:
         """One reply to each. It follows from the prompt and its seed, whatever else is asked.
 
@@ -103,11 +115,7 @@ class TinyWriter:
             BadInput: A prompt leaves no room for a reply.
         """
         for ask in asks:
-            if len(ask.tokens) >= self.context:
-                raise BadInput(
-                    f"the prompt has {len(ask.tokens):,} tokens, over the context length of "
-                    f"{self.context} with a reply; shorten it"
-                )
+            self.check(ask)
         width = max(len(ask.tokens) for ask in asks)
         gaps = np.array([width - len(ask.tokens) for ask in asks])
         tokens = np.array([[0] * gap + list(a.tokens) for gap, a in zip(gaps, asks, strict=True)])

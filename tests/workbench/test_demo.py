@@ -1,15 +1,16 @@
-"""The demo project: whole, reused, never destroying; its simulated votes came through the queue."""
+"""The demo project: the whole flow, made whole or not at all, reused and never destroying."""
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections import defaultdict
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -17,125 +18,131 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from pipelines.errors import BadInput
+from pipelines.generate.reading import read_candidates
+from pipelines.models.spec import EngineSpec
+from pipelines.sandbox.world import read_situation, score
 from workbench import data_files
 from workbench.audit.queue import Desk, SyncRequest, mint_token, sync
 from workbench.cli.main import app
-from workbench.data_files import data_dir
-from workbench.db.models import Annotator, Item, Lease, Round, Skip, Slot, Vote
+from workbench.db.models import Annotator, Item, Round, Skip, Vote
 from workbench.db.session import reading, writing
-from workbench.demo import MARK, SHARE_LABELLED, MadeDemo, find_demo, make_demo, read_answers
+from workbench.demo import MARK, MadeDemo, OnStage, find_demo, make_demo
+from workbench.demo_flow import PEOPLE, SHARE_LABELLED, Size, build_flow, sandbox_cast
+from workbench.demo_sample import build_sample
 from workbench.project import Project
-from workbench.simulated import label_round
 
 NOW = 1_790_000_000.0
-SAMPLE = data_dir() / "sample"
+N_MESSAGES = 40
 WORKBENCH = (sys.executable, "-c", "from workbench.cli.main import main; main()")
 
 
+def build(folder: Path, now: float, on_stage: OnStage) -> MadeDemo:
+    return build_flow(folder, now, on_stage, sandbox_cast(), Size(N_MESSAGES, 10))
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MadeDemo]:
+def stages() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, stages: list[str]) -> tuple[Path, MadeDemo]:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    return folder, make_demo(folder, now=NOW)
+
+    def on_stage(stage: str, _done: int, _all: int | None) -> None:
+        if stage not in stages:
+            stages.append(stage)
+
+    return folder, make_demo(folder, build, now=NOW, on_stage=on_stage)
 
 
 @pytest.fixture
-def session(made: tuple[Path, MadeDemo]) -> Iterator[Session]:
+def project(made: tuple[Path, MadeDemo]) -> Iterator[Project]:
     project = Project.open(made[0])
-    with reading(project.engine) as session:
-        yield session
+    yield project
     project.engine.dispose()
 
 
-def test_every_sample_pair_is_imported_and_a_round_drawn(
+@pytest.fixture
+def session(project: Project) -> Iterator[Session]:
+    with reading(project.engine) as session:
+        yield session
+
+
+def test_every_stage_is_told_in_order(made: tuple[Path, MadeDemo], stages: list[str]) -> None:
+    assert stages == [
+        "helpdesk-tiny answers customers",
+        "criticise and revise",
+        "simulated-judge judges",
+        "simulated-judge-biased judges",
+        "draw the audit",
+        "simulated people label",
+        "make pairs",
+    ]
+
+
+def test_the_tiny_model_wrote_every_candidate(made: tuple[Path, MadeDemo]) -> None:
+    candidates = list(read_candidates(made[0]))
+    assert len(candidates) == 4 * N_MESSAGES
+    assert {one.model for one in candidates} == {"helpdesk-tiny"}
+    assert {one.failure for one in candidates} == {None}
+    situations = [read_situation(str(one.prompt)) for one in candidates]
+    fluent = [
+        score(situation, one.response or "")["fluent"]
+        for situation, one in zip(situations, candidates, strict=True)
+        if situation is not None
+    ]
+    assert len(fluent) == len(candidates)
+    assert sum(fluent) > 0.9 * len(fluent)
+
+
+def test_both_judges_have_judged_every_pair_and_one_is_visibly_biased(
+    made: tuple[Path, MadeDemo], project: Project
+) -> None:
+    notes = project.annotations()
+    assert len(project.store) == made[1].n_pairs > 2 * N_MESSAGES
+    first_wins = {}
+    for name in ("simulated-judge", "simulated-judge-biased"):
+        log = made[0] / "runs" / "judge" / name / "judgments.jsonl"
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        judged = [row for row in rows if row.get("p_a") is not None]
+        first = [(row["p_a"] > 0.5) == (row["order"] == "ab") for row in judged]
+        assert len(judged) >= 2 * len(project.store)
+        first_wins[name] = sum(first) / len(first)
+    assert set(notes.judges) == set(first_wins)
+    assert abs(first_wins["simulated-judge"] - 0.5) < 0.03
+    assert first_wins["simulated-judge-biased"] > 0.55
+
+
+def test_responses_were_revised_and_the_critic_sees_fewer_faults(
+    made: tuple[Path, MadeDemo],
+) -> None:
+    found = json.loads((made[0] / "runs" / "revise" / "statistics.json").read_text())
+    assert found["any_before"]["n"] == 10
+    assert found["any_after"]["estimate"] < found["any_before"]["estimate"]
+    said = (made[0] / "runs" / "revise" / "trajectories.jsonl").read_text()
+    assert len(said.splitlines()) == 10
+
+
+def test_a_part_of_the_round_is_labelled_by_simulated_people(
     made: tuple[Path, MadeDemo], session: Session
 ) -> None:
-    folder, demo = made
-    assert demo.n_pairs == len((SAMPLE / "pairs.jsonl").read_text("utf-8").splitlines())
-    assert demo.label == "simulated-judge-strong"
+    demo = made[1]
+    assert demo.label == "simulated-judge"
     assert set(demo.n_drawn) == {"main", "safety"}
     assert session.scalar(select(func.count(Item.id))) == sum(demo.n_drawn.values())
-    assert json.loads((folder / MARK).read_text())["round_name"] == demo.round_name
-
-
-def test_the_first_pairs_of_the_queue_are_labelled_without_a_gap(
-    made: tuple[Path, MadeDemo], session: Session
-) -> None:
-    _, demo = made
-    assert demo.answered / demo.asked == pytest.approx(SHARE_LABELLED, abs=0.03)
-    answered = select(Vote.slot_id).where(Vote.counts.is_(True), Vote.undone_at.is_(None))
-    rows = session.execute(
-        select(Item.rank, Slot.id.in_(answered))
-        .join(Slot, Slot.item_id == Item.id)
-        .order_by(Item.rank, Item.id)
-    )
-    done = [filled for _, filled in rows]
-    assert done == sorted(done, reverse=True)  # all answered slots, then all open ones
-    assert sum(done) == demo.answered
-
-
-def test_votes_are_marked_simulated_and_came_by_a_lease(session: Session) -> None:
+    assert demo.answered / demo.asked == pytest.approx(SHARE_LABELLED, abs=0.06)
     votes = session.scalars(select(Vote)).all()
+    assert len(votes) == demo.answered
     assert {vote.origin for vote in votes} == {"simulated"}
-    assert all(vote.counts and vote.undone_at is None and vote.left for vote in votes)
-    leases = {lease.id: lease for lease in session.scalars(select(Lease))}
-    for vote in votes:
-        lease = leases[vote.lease_id or ""]
-        assert (lease.annotator_id, lease.slot_id) == (vote.annotator_id, vote.slot_id)
-        assert lease.left == vote.left
-        assert lease.ended_at is not None
-    assert len({vote.left for vote in votes}) == 2
-
-
-def test_each_vote_is_what_the_simulated_person_says_of_that_pair(session: Session) -> None:
-    answers = read_answers(SAMPLE / "labels.jsonl")
-    rows = session.execute(
-        select(Vote.label, Vote.seconds, Vote.comment, Annotator.name, Item.pair_id)
-        .join(Annotator, Annotator.id == Vote.annotator_id)
-        .join(Item, Item.id == Vote.item_id)
-    ).all()
-    for label, seconds, comment, name, pair_id in rows:
-        said = answers[name][pair_id]
-        assert (label, seconds, comment) == (said.label, said.seconds, said.comment)
-    assert {row.name for row in rows} == set(answers)
-
-
-def test_overlap_pairs_went_to_two_people(session: Session) -> None:
-    people = defaultdict(set)
-    for item_id, who in session.execute(select(Vote.item_id, Vote.annotator_id)):
-        people[item_id].add(who)
-    double = session.execute(
-        select(Slot.item_id, func.count(Vote.id))
-        .join(Vote, Vote.slot_id == Slot.id)
-        .group_by(Slot.item_id)
-        .having(func.count(Vote.id) > 1)
-    ).all()
-    assert len(double) >= 15
-    assert all(len(people[item_id]) == n for item_id, n in double)
-
-
-def test_a_pair_in_a_language_that_somebody_cannot_read_was_skipped_and_then_answered(
-    session: Session,
-) -> None:
-    skips = session.execute(
-        select(Skip, Annotator.name).join(Annotator, Annotator.id == Skip.annotator_id)
-    ).all()
-    assert skips
-    for skip, name in skips:
-        assert name == "simulated-ben"
-        assert skip.reason == "I cannot read this language"
-        answered = select(Vote.annotator_id).where(Vote.slot_id == skip.slot_id)
-        assert session.scalars(answered).one() != skip.annotator_id
-
-
-def test_times_lie_in_the_past_in_the_order_of_a_real_session(
-    made: tuple[Path, MadeDemo], session: Session
-) -> None:
-    (imported,) = Project.open(made[0]).store.manifest().imports
+    names = set(session.scalars(select(Annotator.name)))
+    assert names == {person.name for person in PEOPLE} == set(demo.annotators)
+    assert all(name.startswith("simulated-") for name in names)
     drawn = session.scalars(select(Round.created_at)).one()
-    assert imported.started_at <= drawn
-    times = [vote.created_at for vote in session.scalars(select(Vote))]
+    times = [vote.created_at for vote in votes]
     assert drawn < min(times)
     assert max(times) < NOW - 15 * 60  # longer ago than a lease lasts
+    assert session.scalar(select(func.count(Skip.id))) is not None
 
 
 def test_a_visitor_gets_the_first_open_pairs_of_the_round(
@@ -151,52 +158,40 @@ def test_a_visitor_gets_the_first_open_pairs_of_the_round(
         round_id = session.scalars(select(Round.id)).one()
         token = mint_token(session, round_id, visitor.id, NOW)
         reply = sync(session, SyncRequest(token=token, want=12), Desk(), NOW)
-        shown = [item.item_id for item in reply.items]
-        answered = select(Vote.item_id).where(Vote.counts.is_(True))
-        waiting = session.scalars(
-            select(Item.id).where(Item.id.not_in(answered)).order_by(Item.rank, Item.id)
-        ).all()
     project.engine.dispose()
-    assert len(shown) == 12
-    assert shown == waiting[:12]  # nothing is held back by those who left
+    assert len(reply.items) == 12
     assert (reply.everyone, reply.asked) == (demo.answered, demo.asked)
 
 
-def test_making_it_again_gives_the_same_votes(
-    made: tuple[Path, MadeDemo], session: Session, tmp_path: Path
+def test_the_pairs_are_made_and_up_to_date(made: tuple[Path, MadeDemo]) -> None:
+    facts = json.loads((made[0] / "runs" / "pairs" / "manifest.json").read_text())
+    assert facts["counts"]["n_pairs"] == made[1].n_pairs
+    assert 0 < facts["n_human_labels"] <= made[1].answered
+
+
+def test_its_run_file_names_addresses_that_the_sandbox_serves(project: Project) -> None:
+    asked: tuple[EngineSpec, ...] = (*project.config.models, *project.config.judges)
+    assert {one.base_url for one in asked} == {"http://127.0.0.1:8010/v1"}
+    assert json.loads((project.dir / MARK).read_text())["kind"] == "help desk"
+
+
+def test_making_it_again_gives_the_same_pairs_and_draw(
+    made: tuple[Path, MadeDemo], session: Session, project: Project, tmp_path: Path
 ) -> None:
     again = tmp_path / "demo"
-    assert make_demo(again, now=NOW) == made[1]
-
-    def votes(session: Session) -> list[tuple[Any, ...]]:
-        columns = (Vote.id, Vote.item_id, Vote.annotator_id, Vote.label, Vote.left, Vote.created_at)
-        return [tuple(row) for row in session.execute(select(*columns).order_by(Vote.id))]
-
-    project = Project.open(again)
-    with reading(project.engine) as other:
-        assert votes(other) == votes(session)
-    project.engine.dispose()
-
-
-def test_simulated_people_can_label_a_whole_round(
-    made: tuple[Path, MadeDemo], tmp_path: Path
-) -> None:
-    folder, demo = tmp_path / "demo", made[1]
-    shutil.copytree(made[0], folder)
-    project = Project.open(folder)
-    answers = read_answers(SAMPLE / "labels.jsonl")
-    with reading(project.engine) as session:
-        round_id = session.scalars(select(Round.id)).one()
-    done = label_round(project.engine, round_id, answers, 1.0, NOW)
-    assert done.answered == done.asked == demo.asked
-    assert done.n_votes == demo.asked - demo.answered
-    project.engine.dispose()
+    assert make_demo(again, build, now=NOW) == made[1]
+    other = Project.open(again)
+    assert sorted(other.store.pair_ids()) == sorted(project.store.pair_ids())
+    drawn = select(Item.pair_id).order_by(Item.pair_id)
+    with reading(other.engine) as theirs:
+        assert theirs.scalars(drawn).all() == session.scalars(drawn).all()
+    other.engine.dispose()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(BadInput, match=r"holds other files and is left alone.*another --dir"):
-        make_demo(tmp_path)
+        make_demo(tmp_path, build)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -214,39 +209,78 @@ def test_a_file_in_its_place_is_said_to_be_one(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_used_and_nothing_else_is_left_beside_it(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
-    make_demo(tmp_path / "demo", now=NOW)
+    make_demo(tmp_path / "demo", build_sample, "help desk", now=NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot be written"):
-        make_demo(tmp_path / "file" / "demo")
+        make_demo(tmp_path / "file" / "demo", build)
 
 
-def test_one_that_was_cut_off_leaves_nothing_half_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(_answered: int, _asked: int) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    "when", ["helpdesk-tiny answers customers", "simulated-judge judges", "simulated people label"]
+)
+def test_one_that_was_cut_off_leaves_nothing_half_made(tmp_path: Path, when: str) -> None:
+    def stop(stage: str, _done: int, _all: int | None) -> None:
+        if stage == when:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_demo(tmp_path / "demo", on_progress=stop)
+        make_demo(tmp_path / "demo", build, on_stage=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [*WORKBENCH, "demo", "--no-serve", "--messages", "300"]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".demo-*/runs/generate/*/log.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.strip().splitlines()[-1] == "workbench: stopped; nothing was made"
+    assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_makes_it_says_so_and_opens_it_again(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     arguments = ["demo", "--dir", str(folder), "--no-serve", "--port", str(_free_port())]
+    arguments += ["--messages", "20"]
     first = CliRunner().invoke(app, arguments)
     assert first.exit_code == 0, first.output
-    assert "298 imported" in first.output
     assert "judges and annotators are simulated" in first.output
+    for word in ("candidates", "revision", "judges", "round", "labels", "pairs"):
+        assert f"\n{word} " in first.output
     before = (folder / "workbench.db").stat().st_mtime_ns
     second = CliRunner().invoke(app, arguments)
     assert second.exit_code == 0
     assert "as you left it" in second.output
     assert (folder / "workbench.db").stat().st_mtime_ns == before
+    third = CliRunner().invoke(app, ["demo", "--sample", "--dir", str(folder), "--no-serve"])
+    assert isinstance(third.exception, BadInput)
+    assert "holds another demo; open it with `workbench demo --dir" in str(third.exception)
+
+
+def test_it_needs_no_torch(tmp_path: Path) -> None:
+    """A base install has none; here it is hidden."""
+    for name in ("torch", "transformers", "tokenizers", "trl"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('there is none')\n")
+    done = subprocess.run(
+        [*WORKBENCH, "demo", "--no-serve", "--messages", "12", "--dir", str(tmp_path / "demo")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path[1:]])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "48 replies to 12 messages by helpdesk-tiny" in done.stdout
 
 
 def test_a_port_that_is_taken_is_one_line_before_anything_is_made(tmp_path: Path) -> None:

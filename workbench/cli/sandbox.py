@@ -31,22 +31,30 @@ def serve(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
 ) -> None:
-    """Serve simulated models behind an OpenAI-compatible API on this machine, until Ctrl+C."""
+    """Serve simulated models behind an OpenAI-compatible API on this machine, until Ctrl+C.
+
+    The tiny real model stands beside them as helpdesk-tiny; it needs no torch.
+    """
     from pipelines.constitution.records import load_constitution
+    from pipelines.sandbox.tiny_writer import NAME, TinyWriter
     from pipelines.sandbox.traits import load_traits
     from workbench.data_files import data_dir
 
     folder = data_dir() / "helpdesk"
     models = load_traits(traits or folder / "models.toml")
     constitution = load_constitution(folder / "constitution.toml")
+    tiny = TinyWriter(folder / "model")
 
     async def serving() -> None:
         from pipelines.sandbox.server import running
 
-        async with running(models, port=port, seed=seed, constitution=constitution) as server:
-            print(f"serving   simulated models at {server.url}; no real model is behind them")
+        async with running(
+            models, port=port, seed=seed, constitution=constitution, tiny=tiny
+        ) as server:
+            print(f"serving   simulated models at {server.url}")
             for name in models:
                 print(f"model     {name}")
+            print(f"model     {NAME}: a real model, of {tiny.n_parameters:,} parameters")
             print("stop      Ctrl+C", flush=True)
             await asyncio.Event().wait()
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from workbench.app.listing import REVIEW, listed
 from workbench.demo import make_demo
+from workbench.demo_sample import build_sample
 from workbench.project import Project
 
 pytestmark = pytest.mark.browser
@@ -24,7 +25,7 @@ PAGES = [view.module for view in listed("owner") if view is not REVIEW]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     folder = tmp_path_factory.mktemp("pages") / "demo"
-    make_demo(folder)
+    make_demo(folder, build_sample, "sample")
     with lab.serving(folder) as server:
         yield server
 

@@ -16,6 +16,7 @@ from workbench.audit.extend import extend_round
 from workbench.db.models import Item, Skip, Slot, Vote
 from workbench.db.session import writing
 from workbench.demo import make_demo
+from workbench.demo_sample import build_sample
 from workbench.export.options import ExportOptions, policy_of
 from workbench.export.run import run_export
 from workbench.project import Project
@@ -26,7 +27,7 @@ PAGES = ("agreement", "disagreements", "adjudication", "rounds", "export", "proj
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("views") / "demo"
-    make_demo(folder)
+    make_demo(folder, build_sample, "sample")
     return folder
 
 
@@ -135,7 +136,7 @@ def test_every_diagnosis_of_the_judge_is_drawn(part: str, demo: Path) -> None:
 
 
 def test_a_round_is_drawn_extended_and_closed_without_the_command_line(tmp_path: Path) -> None:
-    make_demo(tmp_path / "demo")
+    make_demo(tmp_path / "demo", build_sample, "sample")
     test = page("rounds", tmp_path / "demo").run()
 
     def press(label: str) -> None:
@@ -166,7 +167,7 @@ def take_back_a_vote(project: Project) -> str:
 
 
 def test_pages_follow_the_votes_and_the_draws(tmp_path: Path) -> None:
-    make_demo(tmp_path / "demo")
+    make_demo(tmp_path / "demo", build_sample, "sample")
     project = Project.open(tmp_path / "demo")
     options = ExportOptions(*policy_of("trl", project.config.curate, human_only=True))
     before = standing(project, "round-1"), find(project, "round-1"), count(project, options)
@@ -184,7 +185,7 @@ def test_pages_follow_the_votes_and_the_draws(tmp_path: Path) -> None:
 
 
 def test_a_skip_changes_the_stamp_of_the_rounds(tmp_path: Path) -> None:
-    make_demo(tmp_path / "demo")
+    make_demo(tmp_path / "demo", build_sample, "sample")
     project = Project.open(tmp_path / "demo")
     before = all_rounds_stamp(project)
     assert all_rounds_stamp(project) == before
