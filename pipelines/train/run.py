@@ -98,7 +98,7 @@ def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepa
     section: MethodSettings = getattr(settings, name)
     start = start_from(settings, base)
     PartialState(cpu=start.device.type == "cpu")  # how many processes there are, and on what
-    rows = _without_ties(settings, read_rows(data, method.kind))
+    rows = _as_asked(settings, read_rows(data, method.kind))
     _check_labels(name, settings, rows)
     if method.kind == "reply":
         check_replies(rows.train, batch_of_a_process(section.batch_size))
@@ -240,19 +240,28 @@ def _compares_batches(section: MethodSettings) -> bool:
     return isinstance(section, DpoSettings) and section.loss in ("aot", "aot_unpaired")
 
 
-def _without_ties(settings: TrainSettings, rows: Rows) -> Rows:
-    """With hard labels a tie would teach that the one called chosen is surely better."""
-    if rows.kind != "preference" or settings.labels == "soft":
+def _as_asked(settings: TrainSettings, rows: Rows) -> Rows:
+    """Pairs without their weights, or with hard labels, where that is asked.
+
+    A tie as a hard label would teach that the one called chosen is surely better: it is left out.
+    """
+    if rows.kind != "preference":
         return rows
-    kept = {
-        split: [row for row in several if row.p_chosen > 0.5]
-        for split, several in rows.splits.items()
-    }
-    n_ties = sum(map(len, rows.splits.values())) - sum(map(len, kept.values()))
-    if not n_ties:
-        return rows
-    left_out = {**rows.left_out, "tie": rows.left_out.get("tie", 0) + n_ties}
-    return replace(rows, splits=kept, left_out=left_out)
+    splits, left_out = dict(rows.splits), dict(rows.left_out)
+    if settings.weights == "ignore":
+        splits = {
+            split: [replace(row, weight=1.0) for row in several]
+            for split, several in splits.items()
+        }
+    if settings.labels == "hard":
+        n_before = sum(map(len, splits.values()))
+        splits = {
+            split: [row for row in several if row.p_chosen > 0.5]
+            for split, several in splits.items()
+        }
+        if n_ties := n_before - sum(map(len, splits.values())):
+            left_out["tie"] = left_out.get("tie", 0) + n_ties
+    return replace(rows, splits=splits, left_out=left_out)
 
 
 def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:
@@ -272,7 +281,9 @@ def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:
             f'{what} knows no soft labels and the data have them; set labels = "hard" under [train]'
         )
     if weighted:
-        raise BadInput(f"{what} knows no weights and the data have them; export without weights")
+        raise BadInput(
+            f'{what} knows no weights and the data have them; set weights = "ignore" under [train]'
+        )
 
 
 @contextmanager

@@ -175,6 +175,7 @@ class TrainSettings(Settings):
     max_length: Count = 1024
     over_length: Literal["drop", "truncate", "refuse"] = "drop"
     labels: Literal["soft", "hard"] = "soft"
+    weights: Literal["use", "ignore"] = "use"
     max_steps: Whole = 0
     accumulate: Count = 1
     schedule: Literal["linear", "cosine", "constant"] = "linear"
