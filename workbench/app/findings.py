@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import streamlit as st
+from sqlalchemy import select
 
 from pipelines.agreement.annotations import NONE, TIE, FloatArray, IntArray
 from pipelines.agreement.comparison import defined
@@ -18,13 +19,33 @@ from pipelines.agreement.sequence import decisive_interval, ppr_interval
 from pipelines.preferences.combine import Combined, combine_judge
 from workbench.app.stamps import Stamp, round_stamp, store_stamp
 from workbench.audit.certificate_file import Ceiling, PersonEntry, SliceEntry
-from workbench.audit.evidence import by_annotator, ceiling, slice_entries
+from workbench.audit.design import RoundDesign
+from workbench.audit.evidence import by_annotator, ceiling, read_declared
 from workbench.audit.progress import Progress, progress
-from workbench.audit.reading import RoundReading, StratumReading, read_in
-from workbench.audit.reviewed import label_codes, reviewed_items
-from workbench.audit.rounds import find_round, list_rounds
-from workbench.db.session import reading, writing
+from workbench.audit.reading import RoundReading, StratumReading, read_as_of, read_round
+from workbench.audit.reviewed import draw_stamp, drawn_items, label_codes, reviewed_items
+from workbench.audit.rounds import find_round, read_design
+from workbench.db.models import Round
+from workbench.db.session import reading
 from workbench.project import Project
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a round stands: its gates and its progress, without what is behind them."""
+
+    reading: RoundReading
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """The labelled pairs of a round, without any reading of them."""
+
+    round_id: int
+    design: RoundDesign
+    drawn: pd.DataFrame  # every pair of the queue
+    items: pd.DataFrame  # those with a label; see workbench.audit.reviewed for both
 
 
 @dataclass(frozen=True)
@@ -36,7 +57,7 @@ class Findings:
     items: pd.DataFrame  # see workbench.audit.reviewed
     ceiling: Ceiling | None
     people: Mapping[str, tuple[PersonEntry, ...]]  # by stratum
-    slices: Mapping[str, tuple[SliceEntry, ...]]
+    slices: Mapping[str, tuple[SliceEntry, ...]]  # the declared ones
     paths: Mapping[str, GatePath | None]
 
     def audited(self, stratum: str) -> pd.DataFrame:
@@ -49,15 +70,7 @@ class Findings:
 def round_names(project: Project) -> list[str]:
     """Names of all rounds, newest first."""
     with reading(project.engine) as session:
-        return [found.name for found in list_rounds(session)][::-1]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a round stands: its gates and its progress, without what is behind them."""
-
-    reading: RoundReading
-    progress: Progress
+        return list(session.scalars(select(Round.name).order_by(Round.id.desc())))
 
 
 def standing(project: Project, round_name: str) -> Standing:
@@ -65,12 +78,9 @@ def standing(project: Project, round_name: str) -> Standing:
     return _stand(project, round_name, _stamp(project, round_name))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _stand(_project: Project, round_name: str, stamp: Stamp) -> Standing:
-    with writing(_project.engine) as session:
-        session.expire_on_commit = False
-        read = read_in(session, find_round(session, round_name))
-        return Standing(read, progress(session, read.round.id))
+def reviewed(project: Project, round_name: str) -> Reviewed:
+    """A round's labelled pairs; read again only when somebody did something in it."""
+    return _reviewed(project, round_name, _stamp(project, round_name))
 
 
 def find(project: Project, round_name: str) -> Findings:
@@ -92,20 +102,50 @@ def _stamp(project: Project, round_name: str) -> Stamp:
         return str(project.dir), *round_stamp(session, find_round(session, round_name))
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _stand(_project: Project, round_name: str, stamp: Stamp) -> Standing:
+    # Nothing is written while it is read, or annotators would wait at SQLite's one writer.
+    with reading(_project.engine) as session:
+        read = read_as_of(session, find_round(session, round_name), None)
+        now = progress(session, read.round.id)
+    if any(part.crossing is None and part.now.decision != "UNDECIDED" for part in read.strata):
+        read = read_round(_project, round_name)  # records a decision that nobody saw before
+    return Standing(read, now)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _drawn(_project: Project, round_id: int, stamp: Stamp) -> pd.DataFrame:
+    with reading(_project.engine) as session:
+        return drawn_items(session, round_id)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _reviewed(_project: Project, round_name: str, stamp: Stamp) -> Reviewed:
+    with reading(_project.engine) as session:
+        found = find_round(session, round_name)
+        drawn = _drawn(_project, found.id, (str(_project.dir), *draw_stamp(session, found.id)))
+        items = reviewed_items(session, found.id, drawn)
+        return Reviewed(found.id, read_design(found), drawn, items)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _find(_project: Project, round_name: str, stamp: Stamp) -> Findings:
-    with writing(_project.engine) as session:
-        session.expire_on_commit = False
-        read = read_in(session, find_round(session, round_name))
-        round_id = read.round.id
-        filled = [part for part in read.strata if len(part.labels)]
+    now, said = _stand(_project, round_name, stamp), _reviewed(_project, round_name, stamp)
+    read = now.reading
+    filled = [part for part in read.strata if len(part.labels)]
+    with reading(_project.engine) as session:
         return Findings(
             reading=read,
-            progress=progress(session, round_id),
-            items=reviewed_items(session, round_id),
-            ceiling=ceiling(session, round_id),
+            progress=now.progress,
+            items=said.items,
+            ceiling=ceiling(session, said.round_id),
             people={part.design.name: by_annotator(session, part) for part in filled},
-            slices={part.design.name: slice_entries(session, round_id, part) for part in filled},
+            slices={
+                part.design.name: read_declared(
+                    part, said.drawn.loc[part.labels.item_id, "slices"].tolist(), declared=True
+                )
+                for part in filled
+            },
             paths={part.design.name: _path(read, part) for part in filled},
         )
 

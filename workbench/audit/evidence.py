@@ -1,7 +1,7 @@
 """The parts of a certificate beside the gate: people, slices, the human ceiling, drawn pairs."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,33 +68,46 @@ def slice_entries(
 ) -> tuple[SliceEntry, ...]:
     """The gate in each value of each slice; declared slices share alpha, exploratory ones too."""
     values = _slice_values(session, round_id, reading)
+    declared = read_declared(reading, values, declared=True)
+    return declared + read_declared(reading, values, declared=False)
+
+
+def read_declared(
+    reading: StratumReading, values: Sequence[Mapping[str, Any]], *, declared: bool
+) -> tuple[SliceEntry, ...]:
+    """The gate in each value of the slices that were declared, or of those that were not.
+
+    Args:
+        reading: The stratum.
+        values: The `slices` of each item of its prefix, in draw order.
+        declared: Which slices.
+    """
+    slices = [one for one in reading.design.slices if one.declared == declared]
     entries = []
-    for declared in (True, False):
-        slices = [one for one in reading.design.slices if one.declared == declared]
-        for one in slices:
-            shared = Gate(
-                reading.gate.trust_above,
-                reading.gate.warn_below,
-                reading.gate.alpha / len(slices),
-                reading.gate.ties,
+    for one in slices:
+        shared = Gate(
+            reading.gate.trust_above,
+            reading.gate.warn_below,
+            reading.gate.alpha / len(slices),
+            reading.gate.ties,
+        )
+        names = list(one.counts)
+        place = {name: k for k, name in enumerate(names)}
+        codes = [place.get(value.get(one.name, ""), -1) for value in values]
+        read = read_slices(shared, reading.outcomes, np.array(codes, int), one.counts)
+        entries += [
+            SliceEntry(
+                slice=one.name,
+                value=name,
+                declared=declared,
+                alpha=shared.alpha / len(names),
+                n_population=one.counts[name],
+                n=read[name].n_answered,
+                decision=read[name].decision,
+                agreement=Interval.of(read[name].estimate),
             )
-            names = list(one.counts)
-            place = {name: k for k, name in enumerate(names)}
-            codes = [place.get(value.get(one.name, ""), -1) for value in values]
-            read = read_slices(shared, reading.outcomes, np.array(codes, int), one.counts)
-            entries += [
-                SliceEntry(
-                    slice=one.name,
-                    value=name,
-                    declared=declared,
-                    alpha=shared.alpha / len(names),
-                    n_population=one.counts[name],
-                    n=read[name].n_answered,
-                    decision=read[name].decision,
-                    agreement=Interval.of(read[name].estimate),
-                )
-                for name in names
-            ]
+            for name in names
+        ]
     return tuple(entries)
 
 
@@ -122,7 +135,8 @@ def ceiling(session: Session, round_id: int, as_of: float | None = None) -> Ceil
             for stratum in (MAIN, SAFETY)
         )
     )
-    rows = session.execute(
+    session.flush()
+    rows = session.connection().execute(  # plain rows: half the time of the session's
         select(Vote.item_id, Vote.label, Vote.counts, Slot.number)
         .join(Slot, Slot.id == Vote.slot_id)
         .join(Item, Item.id == Vote.item_id)

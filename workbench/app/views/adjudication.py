@@ -8,7 +8,7 @@ import streamlit as st
 from pipelines.errors import BadInput
 from pipelines.records import Label
 from workbench.app.access import Viewer, viewer_here
-from workbench.app.findings import find, round_names
+from workbench.app.findings import reviewed, round_names
 from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
 from workbench.audit.adjudicate import AGAINST_AI, SPLIT, decide, decisions, open_cases
@@ -33,8 +33,8 @@ def render(project: Project) -> None:
         )
         return
     name = names[0] if len(names) == 1 else st.selectbox("Round", names)
-    findings = find(project, name)
-    items, seed = findings.items, findings.reading.design.seed
+    found = reviewed(project, name)
+    items, seed = found.items, found.design.seed
     counts = {kind: len(open_cases(items, kind, viewer.name)) for kind in (SPLIT, AGAINST_AI)}
     kind = st.radio(
         "Cases",
@@ -53,7 +53,7 @@ def render(project: Project) -> None:
         st.success("Nothing of this kind waits for you.")
     else:
         _show_case(project, viewer, int(cases.iloc[0]["item_id"]), seed)
-    _show_decisions(project, findings.reading.round.id)
+    _show_decisions(project, found.round_id)
 
 
 def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> None:

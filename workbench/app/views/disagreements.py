@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pipelines.records import Judgment
-from workbench.app.findings import Findings, find, round_names
+from workbench.app.findings import Reviewed, reviewed, round_names
 from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
 from workbench.audit.reviewed import is_split
@@ -36,8 +36,7 @@ def render(project: Project) -> None:
         )
         return
     name = names[0] if len(names) == 1 else st.selectbox("Round", names)
-    findings = find(project, name)
-    listed = _choose(findings)
+    listed = _choose(reviewed(project, name))
     if listed.empty:
         st.info("No pair of this kind. Choose another kind above, or wait for more labels.")
         return
@@ -59,8 +58,8 @@ def render(project: Project) -> None:
     _show_pair(project, listed.iloc[min(chosen, len(listed) - 1)])
 
 
-def _choose(findings: Findings) -> pd.DataFrame:
-    items: pd.DataFrame = findings.items
+def _choose(found_in: Reviewed) -> pd.DataFrame:
+    items: pd.DataFrame = found_in.items
     left, middle, right = st.columns(3)
     kind = left.selectbox("Show", list(_SHOW))
     order = middle.selectbox("Sort", list(_SORT))
