@@ -27,7 +27,7 @@ LABELS = {
 MARKS = (1, 2, 3, 4, 5)
 EMPTY = "(This response is empty.)"
 # What Argilla takes at most.
-MAX_GUIDELINES, MAX_MESSAGE, MAX_MESSAGES, MAX_NAME = 10_000, 20_000, 500, 200
+MAX_GUIDELINES, MAX_MESSAGE, MAX_MESSAGES = 10_000, 20_000, 500
 
 
 class Unshowable(ValueError):

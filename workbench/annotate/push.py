@@ -185,7 +185,7 @@ class _Pusher:
         for one in earlier:
             if one.wanted == wanted:
                 dataset = self._connection.dataset(one.id)
-        name = _dataset_name(self._project.name, self._design.name, wanted)
+        name = _dataset_name(self._design.name, wanted)
         if dataset is None:
             dataset = self._made(name, wanted)
             self._note(dataset, wanted)
@@ -322,6 +322,7 @@ def _logging(dataset: Any, records: list[Any]) -> Callable[[], Any]:
     return lambda: dataset.records.log(records, batch_size=len(records))
 
 
-def _dataset_name(project: str, round_name: str, wanted: int) -> str:
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", f"{project}-{round_name}").strip("-_") or "round"
-    return plain[: mapping.MAX_NAME - 20] + ("" if wanted == 1 else f"-{wanted}-people")
+def _dataset_name(round_name: str, wanted: int) -> str:
+    # Not the project's name, which may speak of judges.
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", round_name).strip("-_") or "round"
+    return plain + ("" if wanted == 1 else f"-{wanted}-people")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pipelines.records import Label
+    from workbench.annotate.import_ import Imported
     from workbench.annotate.pull import Pulled
     from workbench.annotate.push import Pushed
 
@@ -28,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the group."""
     app.command("push")(push)
     app.command("pull")(pull)
+    app.command("import")(import_)
 
 
 def push(
@@ -187,3 +190,98 @@ def _pulled_lines(pulled: "Pulled", project: Path) -> list[str]:
     ]
     where = "" if project == Path(".") else f" --project {project}"
     return [*lines, f"next: workbench audit status{where}"]
+
+
+def import_(
+    dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
+    project: ProjectOption = Path("."),
+    url: UrlOption = None,
+    workspace: Annotated[
+        str | None, typer.Option(help="Its workspace, where several have such a dataset.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="The field of the prompt; found by name when absent.")
+    ] = None,
+    response: Annotated[
+        list[str] | None,
+        typer.Option(help="The field of response A, and again for B; found by name when absent."),
+    ] = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(help="A label, ranking or scale question; or two: a rating of A, one of B."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="What an option means: OPTION=A, =B or =tie; may be repeated."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a dataset that people labelled in Argilla: its pairs, their labels, its suggestions."""
+    from workbench.annotate.import_ import import_dataset
+    from workbench.project import Project
+
+    done = import_dataset(
+        Project.open(project),
+        dataset,
+        url=url,
+        workspace=workspace,
+        prompt=prompt,
+        responses=response or (),
+        questions=question or (),
+        labels=_meanings(label or []),
+    )
+    if as_json:
+        print(json.dumps(_imported_dict(done), indent=1))
+    else:
+        print("\n".join(_imported_lines(done, project)))
+
+
+def _meanings(given: list[str]) -> "dict[str, Label]":
+    from pipelines.errors import BadInput
+    from pipelines.records import LABELS
+
+    found: dict[str, Label] = {}
+    for one in given:
+        option, _, means = one.rpartition("=")
+        known = next((label for label in LABELS if label == means), None)
+        if not option or known is None:
+            raise BadInput(f"--label {one!r}: write OPTION=A, OPTION=B or OPTION=tie")
+        found[option] = known
+    return found
+
+
+def _imported_dict(done: "Imported") -> dict[str, object]:
+    return {
+        "dataset": done.dataset,
+        "file": str(done.file),
+        "fields": asdict(done.fields),
+        "question": done.says,
+        "n_records": done.n_records,
+        "n_labels": done.n_labels,
+        "n_suggestions": done.n_suggestions,
+        "unread": done.unread,
+        "counts": done.summary.counts.model_dump(),
+        "n_pairs": done.summary.n_pairs,
+    }
+
+
+def _imported_lines(done: "Imported", project: Path) -> list[str]:
+    counts = done.summary.counts
+    lines = [
+        f"{done.dataset}: {done.n_records:,} records, {done.n_labels:,} labels of people, "
+        f"{done.n_suggestions:,} suggestions as verdicts",
+        f"  prompt {done.fields.prompt}, A {done.fields.a}, B {done.fields.b}; {done.says}",
+        f"  {counts.taken:,} pairs taken, {counts.known:,} known",
+    ]
+    if done.summary.earlier:
+        lines[-1] = "  nothing new since the last import"
+    lines += [f"  not taken: {n:,} {why}" for why, n in done.unread.items()]
+    for reason, n in counts.rejected.items():
+        lines.append(f"  rejected: {n:,} {reason}")
+        if reason == "duplicate id":
+            lines.append(
+                "    pairs that are here already with other labels; for an open round that drew "
+                f"them: workbench import --labels {done.file}"
+            )
+    where = "" if project == Path(".") else f" --project {project}"
+    return [*lines, f"next: workbench audit draw{where}"]
