@@ -51,8 +51,9 @@ class Pushed:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """An item that still wants labels; `rank` orders the queue."""
+    """An item that still wants labels; `place` is its place in the queue, from 0."""
 
+    place: int
     item_id: int
     pair_id: str
     wanted: int
@@ -108,7 +109,7 @@ def push(
     name = workspace or next((one.workspace for one in earlier), WORKSPACE)
     place = find_workspace(connection, name)
     members = add_annotators(connection, place, list(annotators))
-    chosen = waiting if first is None else waiting[: max(0, first - n_answered)]
+    chosen = [one for one in waiting if first is None or one.place < first]
     pusher = _Pusher(project, connection, place, round_id, design, assist, now)
     for wanted in sorted({one.wanted for one in chosen}):
         pusher.open(wanted, earlier)
@@ -155,7 +156,7 @@ def _waiting(session: Session, round_id: int) -> tuple[list[_Waiting], int]:
         .order_by(Item.rank, Item.id)
     ).all()
     # As many answers as the pair has slots: a pair must not change its dataset when one comes.
-    open_items = [_Waiting(*row[:3]) for row in rows if row[3] < row[2]]
+    open_items = [_Waiting(k, *row[:3]) for k, row in enumerate(rows) if row[3] < row[2]]
     return open_items, len(rows) - len(open_items)
 
 
