@@ -17,7 +17,10 @@ from pipelines.store import PairStore
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Two policies' responses to one prompt, a row each; `first` < `second` index `policies`.
+    """Two policies' responses to one prompt, a row each.
+
+    `first` and `second` index `policies`; the first is the later one, so that a win rate is that of
+    "after" over "before".
 
     Attributes:
         policies: Names, in the order of the evaluation.
@@ -118,7 +121,7 @@ def _rows_of(
     made = pairs_of([list(sound.values())], set(), 0, 0, PairCounts())
     pairs = {frozenset((pair.model_a, pair.model_b)): pair for pair in made}
     rows = []
-    for first, second in combinations(range(len(names)), 2):
+    for second, first in combinations(range(len(names)), 2):
         a, b = (sound.get(names[k]) for k in (first, second))
         if a is None or b is None:
             continue

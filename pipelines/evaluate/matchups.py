@@ -58,7 +58,7 @@ def judged_matchups(
     raw: list[Matchup] = []
     corrected: list[Matchup] = []
     labelled_prompts: set[int] = set()
-    for first, second in combinations(range(len(comparisons.policies)), 2):
+    for second, first in combinations(range(len(comparisons.policies)), 2):
         met = comparisons.of(first, second)
         judged = met & ~np.isnan(hard)
         if not judged.any():

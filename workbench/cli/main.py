@@ -14,6 +14,7 @@ from workbench.cli import (
     constitution,
     demo,
     doctor,
+    evaluate,
     export,
     generate,
     import_,
@@ -59,6 +60,7 @@ app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("selftest")(selftest.selftest)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")

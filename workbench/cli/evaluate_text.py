@@ -1,0 +1,225 @@
+"""What `workbench evaluate` says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.agreement.estimate import Estimate
+from pipelines.evaluate.result import EvaluationFound, LeakFound, MatchupFound, RankingFound
+from pipelines.evaluate.suites import load_suite, suite_names
+from workbench.cli.judge_text import ENDED, duration
+from workbench.data_files import data_dir
+from workbench.evaluating import Evaluated, Plan
+from workbench.evaluating_estimate import EvaluationEstimate
+from workbench.project import Project
+
+
+def suite_lines(project: Project) -> list[str]:
+    """The suites that this project may name."""
+    folders = (project.dir, data_dir())
+    names = suite_names(folders)
+    width = max(len(name) for name in names)
+    return [f"{name:{width}}  {load_suite(name, folders)[0].about}" for name in names]
+
+
+def estimate_lines(planned: Plan, found: EvaluationEstimate) -> list[str]:
+    """What an evaluation would take."""
+    lines = [_about(planned)]
+    usd: float | None = 0.0
+    for place, one in found.responses:
+        where = f" ({place})" if place else ""
+        if not one.n_pending:
+            lines.append(f"{one.model}{where}: all {one.n_prompts:,} responses are there")
+            continue
+        price = "price unknown" if one.usd is None else f"about {one.usd:,.2f} USD"
+        usd = None if usd is None or one.usd is None else usd + one.usd
+        lines.append(
+            f"{one.model}{where}: {one.n_pending:,} of {one.n_prompts:,} responses to ask for, "
+            f"about {one.prompt_tokens:,} tokens in and {one.completion_tokens:,} out, {price}, "
+            f"{duration(one.seconds)}"
+        )
+    for judge in found.judgments:
+        price = "price unknown" if judge.usd is None else f"about {judge.usd:,.2f} USD"
+        usd = None if usd is None or judge.usd is None else usd + judge.usd
+        lines.append(
+            f"{judge.judge}: {judge.n_pending:,} of {judge.n_wanted:,} judgments to ask for, "
+            f"{price}, {duration(judge.seconds)}"
+        )
+    if not found.judgments:
+        lines.append(
+            f"then at most {found.n_judgments:,} judgments; what they cost is known once the "
+            "responses are there"
+        )
+    limit = planned.limits.budget_usd
+    if usd is not None and limit is not None and usd > limit:
+        lines.append(
+            f"this costs about {usd:,.2f} USD; the run stops before {limit:,.2f} (budget_usd)"
+        )
+    return [*lines, "dry run: nothing asked"]
+
+
+def undone_lines(done: Evaluated) -> list[str]:
+    """Why there is no result yet."""
+    lines = []
+    for run in done.generate_runs:
+        lines.append(
+            f"{run.model}: {run.n_drawn:,} of {run.n_prompts:,} prompts answered"
+            + (f"; {ENDED.get(run.ended, run.ended)}" if run.n_pending else "")
+        )
+    for judged in done.judged:
+        lines.append(
+            f"{judged.judge}: {judged.n_judged:,} of {judged.n_wanted:,} judged"
+            + (f"; {ENDED.get(judged.ended, judged.ended)}" if judged.n_pending else "")
+        )
+    return [*lines, "run it again to go on; what is done is not asked again"]
+
+
+def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
+    """The result, short; the page *Win rates* shows all of it."""
+    lines = [
+        f"{found.name}: {', '.join(one.name for one in found.policies)} on {found.n_prompts:,} "
+        f"prompts of {found.prompts}"
+    ]
+    for policy in found.policies:
+        if policy.failed:
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in policy.failed.items())
+            lines.append(f"  {policy.name}: responses that failed and are not compared: {reasons}")
+    if found.n_prompts_seen:
+        lines.append(
+            f"WARNING: {found.n_prompts_seen:,} of these prompts stand in the project's own pairs: "
+            "they are not held out"
+        )
+    lines += [f"WARNING: {leak_sentence(one, found)}" for one in found.leaks]
+    lines += [
+        f"WARNING: the data of the training run {run} do not say who labelled them, so leakage "
+        "from its labels cannot be told"
+        for run in found.unknown_data
+    ]
+    for one in found.matchups:
+        lines += _matchup_lines(one)
+    for ranking in found.rankings:
+        lines += _ranking_lines(ranking)
+    for suite in found.suites:
+        lines.append(f"{suite.title}: {suite.share_of}, {suite.how}")
+        for group in suite.groups:
+            label = f"{group.policy}, {group.group}" if group.group else group.policy
+            lines.append(f"  {label}: {words(group.share)}")
+    for aligned in found.alignment:
+        lines.append(f"{aligned.kind} of {aligned.name}: {words(aligned.accuracy)}")
+    lines += _next(found, done)
+    return lines
+
+
+def leak_sentence(one: LeakFound, found: EvaluationFound) -> str:
+    """What a leak is, and by how much it could explain the result."""
+    if one.kind == "judges itself":
+        what = f'the judge "{one.judge}" is of the same model or family as "{one.policy}"'
+    else:
+        how = {
+            "same judge": "the very judge that labelled",
+            "same model": f'the same model as "{one.labelled_by}", which labelled',
+            "same family": f'of the same family as "{one.labelled_by}", which labelled',
+        }[one.kind]
+        way = ", from ".join(one.through)
+        what = f'the judge "{one.judge}" is {how} what "{one.policy}" was trained on ({way})'
+    return f"{what}; {leak_size(one, found)}"
+
+
+def leak_size(one: LeakFound, found: EvaluationFound) -> str:
+    """By how much the judge favours the policy beyond what people say, where it is measured."""
+    parts = []
+    for each in found.matchups:
+        if each.judge != one.judge or one.policy not in (each.first, each.second):
+            continue
+        if each.corrected is None:
+            continue
+        sign = 1.0 if each.first == one.policy else -1.0
+        excess = each.corrected.excess
+        low, high = sorted((sign * excess.low, sign * excess.high))
+        other = each.second if each.first == one.policy else each.first
+        parts.append(
+            f"against {other} it gives {100 * sign * excess.estimate:+.1f} points more than people "
+            f"do ({100 * low:+.1f} to {100 * high:+.1f}, n = {excess.n:,})"
+        )
+        if each.self_preference is not None:
+            upheld = each.self_preference.excess
+            parts.append(
+                f"it upholds {one.policy}'s wins {100 * upheld.estimate:+.1f} points oftener than "
+                f"{other}'s ({100 * upheld.low:+.1f} to {100 * upheld.high:+.1f}, "
+                f"n = {upheld.n:,})"
+            )
+    if not parts:
+        return (
+            "how much self-preference explains is not measured: nobody has labelled a part of "
+            "this evaluation"
+        )
+    return "; ".join(parts) + ": this is the most that self-preference could explain"
+
+
+def words(value: Estimate | None) -> str:
+    """An estimate with its interval and n."""
+    if value is None:
+        return "not measured"
+    return (
+        f"{100 * value.estimate:.1f}% ({100 * value.low:.1f} to {100 * value.high:.1f}, "
+        f"n = {value.n:,})"
+    )
+
+
+def _matchup_lines(one: MatchupFound) -> Iterator[str]:
+    win = one.win
+    yield (
+        f"{one.first} against {one.second}, by {one.judge}: {win.wins:,} wins, {win.ties:,} ties, "
+        f"{win.losses:,} losses; p = {win.p_value:.3g}, {one.p_adjusted:.3g} for all together"
+    )
+    yield f"  {'raw':18} {words(win.raw)}"
+    yield f"  {'ties half':18} {words(win.tie_aware)}"
+    length = None if one.length is None else one.length.win_rate
+    yield f"  {'length-controlled':18} {words(length)}"
+    if one.corrected is None:
+        yield f"  {'corrected':18} not measured: people have not labelled a part of these pairs"
+    else:
+        fixed = one.corrected
+        yield (
+            f"  {'corrected (PPI++)':18} {words(fixed.corrected)}, from {fixed.n_labelled:,} human "
+            f"labels; p = {fixed.p_value:.3g}"
+        )
+    yield (
+        f"  {'could show':18} {100 * win.detectable:.1f} points from one half in four of five such "
+        "evaluations"
+    )
+    if one.n_unjudged:
+        yield f"  {one.n_unjudged:,} pairs have no verdict (failed) and are not counted"
+
+
+def _ranking_lines(ranking: RankingFound) -> Iterator[str]:
+    for kind, strengths in (("raw", ranking.raw), ("corrected", ranking.corrected)):
+        if strengths is None:
+            continue
+        yield f"Bradley-Terry by {ranking.judge}, {kind}: chance of beating an average policy"
+        rows = zip(ranking.policies, strengths.against_average, strict=True)
+        for name, chance in sorted(rows, key=lambda row: -row[1].estimate):
+            yield f"  {name}: {words(chance)}"
+
+
+def _next(found: EvaluationFound, done: Evaluated) -> Iterator[str]:
+    folder = Path(done.folder)
+    if found.people is None:
+        yield (
+            f"next: workbench audit draw --project {folder}, then workbench serve --project "
+            f"{folder}: people label a part blind, and the same command again corrects the win "
+            "rates by what they say"
+        )
+    elif found.people.n_labels < found.people.n_pairs_drawn:
+        yield (
+            f"next: workbench serve --project {folder}: {found.people.n_labels:,} of "
+            f"{found.people.n_pairs_drawn:,} drawn pairs are labelled; then the same command again"
+        )
+    elif found.people.n_simulated:
+        yield f"{found.people.n_simulated:,} of the votes are simulated"
+
+
+def _about(planned: Plan) -> str:
+    return (
+        f"{planned.name}: {', '.join(one.spec.name for one in planned.policies)} on "
+        f"{len(planned.prompts.prompts):,} prompts of {planned.prompts.source}"
+    )
