@@ -37,7 +37,7 @@ def training_arguments(
         "seed": settings.seed,
         "bf16": start.bfloat16,
         "use_cpu": start.device.type == "cpu",
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        "activation_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.log_every,
         "logging_first_step": True,
         "save_strategy": "steps",
