@@ -1,23 +1,31 @@
 """From a project to what its trainers are given: settings and curated data."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pipelines.errors import BadInput
+from pipelines.judge.engines import question_of
 from pipelines.train.settings import TrainSettings
+from workbench.data_files import data_dir
 from workbench.project import Project
+
+if TYPE_CHECKING:
+    from pipelines.train.reward_functions import Scorer
 
 # The export that suits each method, best first.
 _EXPORTS = {
-    "kto": ("kto.jsonl", "trl.jsonl", "hf-folder"),
-    "sft": ("../runs/revise/sft.jsonl", "trl.jsonl", "hf-folder"),
+    "kto": ("kto.jsonl", "trl.jsonl", "hf-folder", "curated.jsonl", "curated.parquet"),
+    "sft": ("../runs/revise/sft.jsonl", "trl.jsonl", "hf-folder", "curated.jsonl"),
 }
-_PAIRS = ("trl.jsonl", "hf-folder")
+_PAIRS = ("trl.jsonl", "hf-folder", "curated.jsonl", "curated.parquet")
+
+ONLINE = ("ppo", "a2c", "rloo", "grpo")
 
 
 def resolved(project: Project, model: str | None, changes: Sequence[str]) -> TrainSettings:
@@ -65,19 +73,108 @@ def curated_data(project: Project, settings: TrainSettings, method: str) -> Path
     Raises:
         BadInput: There is none; the message names the command that writes one.
     """
-    if method in ("ppo", "a2c") and settings.ppo.prompts:
-        return project.dir / settings.ppo.prompts
+    if method in ONLINE and (prompts := settings.online(method).prompts):
+        return project.dir / prompts
     if settings.data:
         return project.dir / settings.data
     exports = project.dir / "exports"
     names = _EXPORTS.get(method, _PAIRS)
     for name in names:
-        if (path := exports / name).exists():
+        if (path := _export(exports / name)) is not None:
             return path.resolve()
     command = "kto" if method == "kto" else "trl"
     raise BadInput(
         f"{project.dir}: nothing is exported yet; run `workbench export {command}`, or give --data"
     )
+
+
+def _export(path: Path) -> Path | None:
+    """The export of this name, as one file or as one for each split; the newer where both are."""
+    by_split = path.with_name(f"{path.stem}-train{path.suffix}")
+    found = [one for one in (path, by_split) if one.exists()]
+    return max(found, key=lambda one: one.stat().st_mtime, default=None)
+
+
+def one_speaks() -> bool:
+    """Whether this is the process that prints, of those that `accelerate launch` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def shares_of(text: str, method: str) -> list[float]:
+    """The shares of a learning curve, such as "0.25,0.5,1".
+
+    Raises:
+        BadInput: The method has no learning curve, or one is no share above 0.
+    """
+    if method != "reward":
+        raise BadInput(f"--learning-curve: is for reward models, and {method} trains none")
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInput(f'--learning-curve {text}: write shares, such as "0.25,0.5"') from error
+    if not all(0.0 < share <= 1.0 for share in shares):
+        raise BadInput(f"--learning-curve {text}: a share is above 0 and at most 1")
+    return shares
+
+
+def judge_of(project: Project, name: str) -> "Scorer":
+    """A judge of the project that rates responses while a policy is trained.
+
+    What it may use in all is `[judging]`'s.
+
+    Raises:
+        BadInput: There is no such judge, it rates no single responses, or nothing bounds its cost.
+    """
+    from functools import partial
+
+    from pipelines.judge.budget import Budget, Limits
+    from pipelines.judge.rater import Rater
+    from pipelines.models.opening import build_engine, check_bounded
+    from pipelines.train.reward_functions import Scorer
+
+    config = project.config
+    spec = next((one for one in config.judges if one.name == name), None)
+    if spec is None:
+        known = ", ".join(one.name for one in config.judges) or "none"
+        raise BadInput(f'no judge is called "{name}"; the judges of project.toml are {known}')
+    question, template = question_of(spec, (project.dir, data_dir()))
+    limits = Limits(config.judging.budget_usd, config.judging.max_requests)
+    check_bounded(spec, limits.max_requests)
+    rater = Rater(spec, template, Budget(limits), partial(build_engine, spec, project.dir))
+    return Scorer(rater, f"{name} {question.hash}")
+
+
+def sweep(settings: TrainSettings, method: str, weights: Sequence[float]) -> list[TrainSettings]:
+    """The same settings with each weight of the constitution.
+
+    Raises:
+        BadInput: The method has no such weight, a weight is negative, or there is no constitution.
+    """
+    if method not in ONLINE:
+        raise BadInput(f"--lambda: {method} has no reward to shape; it is for {', '.join(ONLINE)}")
+    section = "ppo" if method == "a2c" else method
+    if not settings.online(method).constitution:
+        raise BadInput(f"--lambda: [train.{section}] names no constitution; set it")
+    said = settings.model_dump()
+    return [
+        TrainSettings.model_validate(said | {section: said[section] | {"shaping": weight}})
+        for weight in weights
+    ]
+
+
+def numbers(text: str) -> list[float]:
+    """The different numbers of a list such as "0,0.5,1".
+
+    Raises:
+        BadInput: One is none, or below 0.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInput(f'--lambda {text}: write numbers, such as "0,0.5,1"') from error
+    if not all(0.0 <= one < float("inf") for one in found):
+        raise BadInput(f"--lambda {text}: a weight is 0 or more")
+    return list(dict.fromkeys(found))
 
 
 def _value(text: str) -> Any:

@@ -5,19 +5,19 @@ What the trainers are tried on: the truth is known, so a policy's true win rate 
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
 from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.intervals import wilson
 from pipelines.sandbox.grammar import Situation
 from pipelines.sandbox.judges import Judge, p_a
 from pipelines.sandbox.scoring import true_preference
 from pipelines.sandbox.tiny_model_sampling import sample_replies
 from pipelines.sandbox.world_outcomes import true_win_rate
-from pipelines.sandbox.world_prompts import draw_prompts
 
 
 @dataclass(frozen=True)
@@ -79,28 +79,44 @@ def label_accuracy(pairs: Sequence[SampledPair], rows: Sequence[dict[str, JsonVa
 
 
 def win_rate_over(
-    model: Any, other: Any, tokenizer: Any, n: int, seed: int, samples: int = 2
+    model: Any, other: Any, tokenizer: Any, situations: Sequence[Situation], samples: int = 2
 ) -> Estimate:
-    """True win rate of a model's replies over another's on held-out messages, at temperature 1.
+    """True win rate of a model's replies over another's, sampled at temperature 1.
 
     Args:
         model: The policy.
         other: What it is compared with.
         tokenizer: Of both.
-        n: Messages.
-        seed: Of messages and replies; settings are chosen on other messages than those reported.
+        situations: Held-out messages, other ones than settings were chosen on.
         samples: Replies of each to a message; each of one meets each of the other.
     """
-    situations = draw_prompts(n, seed, "held-out")
     messages = [one.text for one in situations]
     mine = [sample_replies(model, tokenizer, messages, 2 * i) for i in range(samples)]
     others = [sample_replies(other, tokenizer, messages, 2 * i + 1) for i in range(samples)]
     met = list(itertools.product(mine, others))
     return true_win_rate(
-        situations * len(met),
+        list(situations) * len(met),
         [reply for a, _ in met for reply in a],
         [reply for _, b in met for reply in b],
     )
+
+
+def reward_accuracy(
+    pairs: Sequence[SampledPair], score: Callable[[Situation, str], float]
+) -> Estimate:
+    """The share of the truly decisive pairs on which the better reply has the higher score.
+
+    Args:
+        pairs: Held-out pairs.
+        score: Of a reply to a message; equal scores count as wrong.
+    """
+    right = []
+    for pair in pairs:
+        better = true_preference(pair.situation, pair.a, pair.b)
+        if better != "tie":
+            gap = score(pair.situation, pair.a) - score(pair.situation, pair.b)
+            right.append(gap > 0 if better == "A" else gap < 0)
+    return wilson(sum(right), len(right))
 
 
 def _row(pair: SampledPair, p: float, source: str) -> dict[str, JsonValue]:

@@ -12,13 +12,12 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoModelForTokenClassification
 
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, ServiceFailed
 from pipelines.models.local_model import LOADING_FAILS_WITH, quiet_loading, why_not
-from pipelines.train.curves import read_curves
-from pipelines.train.hacking import warnings_of, watched_in
+from pipelines.train.arguments import batch_of_a_process
 from pipelines.train.loading import load_model, lora_config
 from pipelines.train.online_checkpoint import resume, save
-from pipelines.train.online_setup import PreparedOnline, look_of, reward_of
+from pipelines.train.online_setup import PreparedOnline, look_of, online_result, reward_of
 from pipelines.train.online_watch import prompt_ids
 from pipelines.train.ppo import (
     ActorCritic,
@@ -28,6 +27,7 @@ from pipelines.train.ppo import (
     ppo_step,
     token_logps,
 )
+from pipelines.train.run import quiet_libraries
 from pipelines.train.run_folder import RunFolder
 from pipelines.train.settings import PpoSettings, TrainSettings
 from pipelines.train.watch import Progress, nobody, open_writer, write_point
@@ -62,7 +62,8 @@ def train_online(
     done = folder.result()
     if done is not None:
         return done
-    model, reference = _models(prepared, section, accelerator)
+    with quiet_libraries():
+        model, reference = _models(prepared, section, accelerator)
     optimizer = _optimizer(model, section, settings)
     reward = reward_of(prepared, accelerator.device)
     look = look_of(prepared, reward, folder)
@@ -84,7 +85,14 @@ def train_online(
         generator.manual_seed(_seed(settings.seed, state.step, accelerator.process_index))
         rows = _batch(prepared, state.step, accelerator)
         score = partial(reward, [prepared.prompts[i].prompt for i in rows])
-        figures = ppo_step(players, [encoded[i] for i in rows], score, section, state, generator)
+        try:
+            figures = ppo_step(
+                players, [encoded[i] for i in rows], score, section, state, generator
+            )
+        except ServiceFailed:  # before anything was learnt: what was paid for is kept
+            if main:
+                save(folder, model, optimizer, state)
+            raise
         if not main:
             continue
         if look.due(state.step):
@@ -113,13 +121,11 @@ def _models(
         critic = _critic(prepared)
         adapter = lora_config(settings, "language")
         if adapter is not None:
-            from peft import TaskType, get_peft_model
+            from peft import get_peft_model
 
             actor = get_peft_model(actor, adapter)
-            # The head has no adapter: it is trained whole, beside those of the trunk.
-            critic_adapter = lora_config(settings, "language")
-            critic_adapter.task_type = TaskType.TOKEN_CLS
-            critic = get_peft_model(critic, critic_adapter)
+            # Its head has no adapter: it is trained whole, as that of a reward model.
+            critic = get_peft_model(critic, lora_config(settings, "reward"))
     model = ActorCritic(actor.to(device), critic.to(device), section.temperature)
     model.eval()  # no dropout: the ratio of new to old must come from the step alone
     if adapter is not None:
@@ -172,7 +178,7 @@ def _optimizer(model: ActorCritic, section: PpoSettings, settings: TrainSettings
 
 def _batch(prepared: PreparedOnline, step: int, accelerator: Accelerator) -> list[int]:
     """Rows of this step and process: the prompts in a new order each time round."""
-    n, size = len(prepared.prompts), prepared.section.batch_size
+    n, size = len(prepared.prompts), batch_of_a_process(prepared.section.batch_size)
     first = (step * accelerator.num_processes + accelerator.process_index) * size
     rows: list[int] = []
     orders: dict[int, list[int]] = {}
@@ -208,12 +214,3 @@ def _finish(prepared: PreparedOnline, folder: RunFolder, model: ActorCritic) -> 
         actor.save_pretrained(folder.model)
     prepared.start.tokenizer.save_pretrained(folder.model)
     folder.finish(online_result(prepared, folder))
-
-
-def online_result(prepared: PreparedOnline, folder: RunFolder) -> dict[str, Any]:
-    """Final figures: those of the last step, of the last look, and what looks like hacking."""
-    curves = read_curves(folder.path)
-    figures = {key: value for point in curves for key, value in point.items() if key != "at"}
-    figures["steps"] = figures.pop("step", 0)
-    warnings = warnings_of(watched_in(curves))
-    return {"method": prepared.asked["method"], **figures, "warnings": warnings}

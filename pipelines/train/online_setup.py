@@ -19,6 +19,8 @@ from pipelines.models.local_model import (
     tokenizer_of,
     why_not,
 )
+from pipelines.train.curves import read_curves
+from pipelines.train.hacking import warnings_of, watched_in
 from pipelines.train.lengths import fit
 from pipelines.train.loading import Start, check_memory, need, start_from
 from pipelines.train.online_watch import Look
@@ -72,7 +74,8 @@ def prepare_online(
         BadInput: Settings, prompts and models do not fit each other or this machine.
     """
     section = settings.online(name)
-    where = f"[train.{'ppo' if name == 'a2c' else name}]"
+    key = "ppo" if name == "a2c" else name
+    where = f"[train.{key}]"
     _check_rewarded(section, where)
     start = start_from(settings, base)
     limit = settings.max_length - section.max_new_tokens
@@ -85,9 +88,9 @@ def prepare_online(
     over = "refuse" if settings.over_length == "refuse" else "drop"
     rows = fit(_distinct(read_rows(prompts, "prompt")), start.tokenizer, limit, over)
     functions = {
-        key: _scorer(said, key, where, base, judge_of)
-        for key in ("judge", "constitution", "violation", "watch")
-        if (said := getattr(section, key))
+        one: _scorer(said, one, where, base, judge_of)
+        for one in ("judge", "constitution", "violation", "watch")
+        if (said := getattr(section, one))
     }
     minibatches = section.minibatches if isinstance(section, PpoSettings) else 1
     tokens = section.batch_size // minibatches * settings.max_length
@@ -96,8 +99,8 @@ def prepare_online(
     check_memory(start, needed)
     asked = {
         "method": name,
-        "settings": settings.of_method(name) | {"section": section.model_dump(mode="json")},
-        "functions": {key: scorer.said for key, scorer in functions.items()},
+        "settings": settings.of_method(name) | {key: section.model_dump(mode="json")},
+        "functions": {one: scorer.said for one, scorer in functions.items()},
         "model": start.name,
         "model_hash": _hash_of(Path(start.source)),
         "reward_model_hash": _hash_of(base / section.reward_model)
@@ -136,6 +139,15 @@ def look_of(prepared: PreparedOnline, reward: Reward, folder: RunFolder) -> Look
         prepared.start.tokenizer, section, reward, prepared.functions.get("watch"),
         prepared.settings.seed,
     )  # fmt: skip
+
+
+def online_result(prepared: PreparedOnline, folder: RunFolder) -> dict[str, Any]:
+    """Final figures: those of the last step, of the last look, and what looks like hacking."""
+    curves = read_curves(folder.path)
+    figures = {key: value for point in curves for key, value in point.items() if key != "at"}
+    figures["steps"] = figures.pop("step", 0)
+    warnings = warnings_of(watched_in(curves))
+    return {"method": prepared.asked["method"], **figures, "warnings": warnings}
 
 
 def _check_rewarded(section: OnlineSettings, where: str) -> None:

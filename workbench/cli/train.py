@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from pipelines.train.online_setup import PreparedOnline
     from pipelines.train.run import Prepared
     from pipelines.train.settings import TrainSettings
+    from workbench.project import Project
 
     Train = Callable[..., dict[str, Any]]
 
-Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c"]
+_WHOSE = {"human": "held-out human labels", "all": "all held-out labels"}
+
+Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "grpo"]
 
 
 def train(
@@ -37,6 +40,20 @@ def train(
             "--set", help="KEY=VALUE of the section train, such as dpo.beta=0.3; may repeat."
         ),
     ] = None,
+    shaping: Annotated[
+        str | None,
+        typer.Option(
+            "--lambda",
+            help="Weights of the constitution, such as 0,0.5,1: a run for each, and a table.",
+        ),
+    ] = None,
+    learning_curve: Annotated[
+        str | None,
+        typer.Option(
+            help="Reward: train on these shares of the pairs too, such as 0.25,0.5, and say how "
+            "accuracy grows."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check data, model and memory; train nothing.")
     ] = False,
@@ -47,55 +64,137 @@ def train(
     Example: workbench train dpo --model my-sft --data exports/trl.jsonl --set dpo.beta=0.3
     """
     from pipelines.train.needs import require_trainers
+    from pipelines.train.row_files import row_files
     from workbench.cli.progress import count_progress
     from workbench.project import Project
-    from workbench.training import curated_data, resolved
+    from workbench.training import (
+        curated_data,
+        numbers,
+        one_speaks,
+        resolved,
+        shares_of,
+        sweep,
+    )
 
     require_trainers()
     opened = Project.open(project)
     settings = resolved(opened, model, setting or [])
     source = data or curated_data(opened, settings, method)
+    row_files(source)  # whether it is there, before torch takes its seconds
+    shares = None if learning_curve is None else shares_of(learning_curve, method)
 
     from pipelines.train.run_folder import RunFolder
 
-    folder = RunFolder(opened.dir / "runs" / "train" / (name or method))
-    prepared, train_model = _prepared(method, settings, opened.dir, source)
-    if not as_json:
-        print("\n".join(_said(prepared, settings)))
+    runs = opened.dir / "runs" / "train"
+    called = name or method
+    if shaping is None:
+        wanted = [(called, settings)]
+    else:
+        weights = numbers(shaping)
+        wanted = [
+            (f"{called}-lambda-{weight:g}", each)
+            for weight, each in zip(weights, sweep(settings, method, weights), strict=True)
+        ]
+    # All are checked before the first is trained.
+    prepared = [
+        (run, each, *_prepared(method, each, opened, source, shares)) for run, each in wanted
+    ]
+    speaks = one_speaks()
+    for _, each, checked, _ in prepared:
+        if speaks and not as_json:
+            print("\n".join(_said(checked, each)))
     if dry_run:
-        if as_json:
-            print(json.dumps(prepared.asked, indent=1, ensure_ascii=False))
+        if speaks and as_json:
+            asked = [checked.asked for _, _, checked, _ in prepared]
+            print(json.dumps(asked if shaping else asked[0], indent=1, ensure_ascii=False))
         return
-    with count_progress(f"train {method}") as on_step:
-        result = train_model(folder, on_step)
+    results = []
+    for run, _, _, train_model in prepared:
+        folder = RunFolder(runs / run)
+        with count_progress(f"train {run}") as on_step:
+            results.append({**train_model(folder, on_step), "folder": str(folder.path)})
+        if speaks and not as_json:
+            print("\n".join(_outcome(results[-1])))
+            print(f"wrote {folder.model}")
+    if not speaks:
+        return
     if as_json:
-        print(json.dumps({**result, "folder": str(folder.path)}, indent=1, ensure_ascii=False))
-        return
-    for figure, value in result.items():
-        if isinstance(value, float):
-            print(f"  {figure}: {value:.4g}")
-    for warning in result.get("warnings", ()):
-        print(f"warning: {warning}")
-    print(f"wrote {folder.model}")
+        print(json.dumps(results if shaping else results[0], indent=1, ensure_ascii=False))
+    elif shaping is not None:
+        print("\n".join(_table([each for _, each in wanted], method, results)))
 
 
 def _prepared(
-    method: str, settings: "TrainSettings", base: Path, source: Path
+    method: str,
+    settings: "TrainSettings",
+    project: "Project",
+    source: Path,
+    shares: "list[float] | None",
 ) -> "tuple[Prepared | PreparedOnline, Train]":
     """What goes in, checked, and the function that trains with it."""
     from functools import partial
 
-    if method in ("ppo", "a2c"):
-        from pipelines.train.online import train_online
+    from workbench.training import ONLINE, judge_of
+
+    if method in ONLINE:
         from pipelines.train.online_setup import prepare_online
 
-        online = prepare_online(method, settings, base, source)
+        online = prepare_online(method, settings, project.dir, source, partial(judge_of, project))
+        if method in ("rloo", "grpo"):
+            from pipelines.train.rl_trl import train_groups
+
+            return online, partial(train_groups, online)
+        from pipelines.train.online import train_online
+
         return online, partial(train_online, online)
     from pipelines.train.run import prepare
     from pipelines.train.run import train as train_model
 
-    prepared = prepare(method, settings, base, source)
+    prepared = prepare(method, settings, project.dir, source)
+    if shares is not None:
+        from pipelines.train.learning_curve import with_learning_curve
+
+        return prepared, partial(with_learning_curve, prepared, shares)
     return prepared, partial(train_model, prepared)
+
+
+def _outcome(result: "Mapping[str, Any]") -> "Iterator[str]":
+    for figure, value in result.items():
+        if isinstance(value, float):
+            yield f"  {figure}: {value:.4g}"
+    for whose, found in result.get("held_out_pairs", {}).items():
+        yield f"  pairwise accuracy, {_WHOSE[whose]}: {_estimate(found['accuracy'])}"
+    for point in result.get("learning_curve", ()):
+        yield f"  {point['n_pairs']:,} pairs: {_estimate(point['human'] or point['all'])}"
+    for warning in result.get("warnings", ()):
+        yield f"warning: {warning}"
+
+
+def _estimate(found: "Mapping[str, Any] | None") -> str:
+    if found is None:
+        return "not known (no such held-out pair)"
+    return f"{found['estimate']:.3f} [{found['low']:.3f}, {found['high']:.3f}], n = {found['n']}"
+
+
+def _table(
+    settings: "Sequence[TrainSettings]", method: str, results: "Sequence[Mapping[str, Any]]"
+) -> "Iterator[str]":
+    """A sweep: what each weight of the constitution came to, over its last batch of responses."""
+    columns = (
+        "reward_model", "judge", "constitution", "violation_rate", "kl", "length",
+        "held_out_reward", "held_out_win_rate",
+    )  # fmt: skip
+    shown = [one for one in columns if any(one in result for result in results)]
+    yield "  ".join(f"{one:>{max(9, len(one))}}" for one in ("lambda", *shown))
+    for each, result in zip(settings, results, strict=True):
+        cells = [f"{each.online(method).shaping:>9g}"]
+        for one in shown:
+            value = result.get(one)
+            text = "-" if value is None else f"{value:.4g}"
+            cells.append(f"{text:>{max(9, len(one))}}")
+        yield "  ".join(cells)
+    n = settings[0].online(method).batch_size
+    yield f"(last batch of {n} responses; held-out figures of the last look)"
 
 
 def _said(prepared: "Prepared | PreparedOnline", settings: "TrainSettings") -> "Iterator[str]":

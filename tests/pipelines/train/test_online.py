@@ -1,0 +1,215 @@
+"""Runs of PPO, RLOO and GRPO: killed and gone on, with adapters, constrained, watched."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import online_world
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from pipelines.errors import BadInput, ServiceFailed
+from pipelines.train.curves import read_curves
+from pipelines.train.online import scheduled, train_online
+from pipelines.train.online_setup import prepare_online
+from pipelines.train.online_watch import win_rate
+from pipelines.train.reward_functions import Scorer
+from pipelines.train.run_folder import RunFolder
+from pipelines.train.settings import TrainSettings
+
+METHODS = ("ppo", "rloo", "grpo")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("online")
+    online_world.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def killed(world):
+    """Runs that SIGKILL ended after three of five steps."""
+    root = Path(__file__).parents[3]
+    subprocess.run(
+        [sys.executable, online_world.__file__, str(world), *METHODS],
+        check=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return world
+
+
+def weights(folder):
+    return load_file(folder.model / "model.safetensors")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_goes_on_and_ends_in_the_same_place(killed, method):
+    place = RunFolder(killed / "runs" / f"{method}-killed")
+    assert place.result() is None
+    assert place.checkpoint().name == ("checkpoint-2" if method == "ppo" else "checkpoint-4")
+    steps = []
+    online_world.run(killed, method, f"{method}-killed", lambda step, n: steps.append(step))
+    assert steps[0] > 2 * (1 if method == "ppo" else 2)  # it did not begin again
+    whole = online_world.run(killed, method, f"{method}-whole")
+    mine, theirs = weights(place), weights(whole)
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    start = load_file(killed / "start" / "model.safetensors")
+    assert any(not torch.equal(mine[name], start[name]) for name in mine)
+    curves = [
+        [
+            (p["step"], p.get("reward"), p.get("kl"), p["gradient_norm"])
+            for p in read_curves(one.path)
+        ]
+        for one in (place, whole)
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_a_finished_run_is_not_trained_again_and_another_is_refused(world):
+    done = online_world.run(world, "ppo", "once", steps=1)
+    before = done.model.stat().st_mtime_ns
+    online_world.run(world, "ppo", "once", steps=1)
+    assert done.model.stat().st_mtime_ns == before
+    with pytest.raises(BadInput, match=r"another \[train\] ppo.steps;"):
+        online_world.run(world, "ppo", "once", steps=2)
+
+
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_adapters_are_trained_and_merged_into_a_plain_model(world, method):
+    place = online_world.run(world, method, f"{method}-lora", lora=True, steps=2)
+    model = AutoModelForCausalLM.from_pretrained(place.model)
+    start = AutoModelForCausalLM.from_pretrained(world / "start")
+    changed = {
+        name for name, weight in model.named_parameters()
+        if not torch.equal(weight, start.get_parameter(name))
+    }  # fmt: skip
+    assert changed
+    assert not any("embed" in name for name in changed)  # adapters sit on the linear layers
+
+
+class CutOffError(Exception):
+    """The run ends here."""
+
+
+def test_an_adapter_goes_on_from_its_checkpoint(world):
+    def cut_off(step, n_steps):
+        if step == 3:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        online_world.run(world, "ppo", "lora-cut", cut_off, lora=True, steps=4)
+    place = RunFolder(world / "runs" / "lora-cut")
+    kept = torch.load(place.checkpoint() / "weights.pt", weights_only=True)["model"]
+    assert kept
+    assert all("lora_" in name or "score" in name for name in kept)  # nothing frozen
+    online_world.run(world, "ppo", "lora-cut", lora=True, steps=4)
+    whole = weights(online_world.run(world, "ppo", "lora-whole", lora=True, steps=4))
+    assert all(torch.equal(whole[name], weight) for name, weight in weights(place).items())
+
+
+def test_a2c_uses_each_sample_once_and_clips_nothing(world):
+    place = online_world.run(world, "a2c", "a2c", steps=1)
+    (point,) = read_curves(place.path)
+    assert point["clip_fraction"] == 0.0
+    assert place.asked()["settings"]["ppo"]["passes"] == 1
+
+
+def test_the_constrained_variant_raises_the_price_while_there_are_too_many(world):
+    (world / "always.py").write_text("def yes(p, r):\n    return [1.0] * len(r)\n")
+    place = online_world.run(
+        world, "ppo", "bounded", steps=3,
+        violation="always.py:yes", violation_bound=0.2, multiplier_rate=0.5,
+    )  # fmt: skip
+    points = read_curves(place.path)
+    assert [p["violation_rate"] for p in points] == [1.0, 1.0, 1.0]
+    assert [p["multiplier"] for p in points] == pytest.approx([0.0, 0.4, 0.8])
+
+
+def test_looks_compare_with_the_start_by_the_held_out_judge(world):
+    for method in ("ppo", "rloo"):
+        place = online_world.run(
+            world, method, f"{method}-watched", steps=2, passes=1,
+            watch="pipelines.sandbox.rewards:watch", watch_every=2,
+        )  # fmt: skip
+        looks = [p for p in read_curves(place.path) if "held_out_reward" in p]
+        assert [p["step"] for p in looks] == [2]
+        assert looks[0]["held_out_n"] == 8  # the held-out prompts
+        assert 0.0 <= looks[0]["held_out_win_rate"] <= 1.0
+        start = json.loads((place.path / "watch_start.json").read_text())["scores"]
+        assert len(start) == 8
+        assert place.result()["warnings"] == []
+
+
+def test_a_held_out_win_rate_counts_ties_half_and_failures_not_at_all():
+    nan = float("nan")
+    assert win_rate([1, 2, 3, nan], [0, 2, 4, 0]) == pytest.approx(0.5)
+    assert win_rate([nan], [0]) != win_rate([nan], [0])
+
+
+def test_when_the_judge_fails_the_run_is_kept_and_goes_on(world):
+    section = {"constitution": "", "shaping": 0.0, "judge": "some"}
+    fails = {"left": 3}
+
+    def judge(prompts, responses):
+        fails["left"] -= 1
+        if fails["left"] == 0:
+            raise ServiceFailed("the server is gone")
+        return [float(len(text)) / 100 for text in responses]
+
+    def prepared():
+        chosen = online_world.settings("ppo", **section)
+        return prepare_online(
+            "ppo", chosen, world, world / "prompts", lambda name: Scorer(judge, name)
+        )
+
+    place = RunFolder(world / "runs" / "judged")
+    with pytest.raises(ServiceFailed):
+        train_online(prepared(), place)
+    assert place.checkpoint().name == "checkpoint-2"
+    result = train_online(prepared(), place)
+    assert result["steps"] == 5
+    assert result["judge"] > 0
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ({"constitution": "", "shaping": 0.0}, "nothing to be rewarded for"),
+        ({"reward_model": "x", "judge": "y"}, "leave one out"),
+        ({"shaping": 0.0}, "alone with shaping = 0"),
+        ({"constitution": "", "reward_model": "x"}, "and no constitution"),
+        ({"violation_bound": 0.1}, "names no function violation"),
+        ({"violation": "judge:y"}, "violation is a judge"),
+        ({"watch": "judge:y"}, "watch_every = 0"),
+        ({"constitution": "", "shaping": 0.0, "judge": "y"}, "there are none here"),
+        ({"max_new_tokens": 64}, "no room for a prompt"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_before_anything_is_loaded(world, section, why):
+    chosen = online_world.settings("ppo", **section)
+    with pytest.raises(BadInput, match=why):
+        prepare_online("ppo", chosen, world, world / "prompts")
+
+
+def test_the_learning_rate_warms_up_and_falls_as_the_schedule_says():
+    def rates(schedule):
+        settings = TrainSettings(schedule=schedule, warmup_share=0.2)
+        return [scheduled(settings, step, 10) for step in range(10)]
+
+    assert rates("constant") == [0.5, *[1.0] * 9]
+    assert rates("linear")[:4] == pytest.approx([0.5, 1.0, 1.0, 7 / 8])
+    assert rates("linear")[-1] == pytest.approx(1 / 8)
+    assert rates("cosine")[6] == pytest.approx(0.5)  # half of the eight steps after warm-up
