@@ -102,11 +102,11 @@ def estimates_figure(
 ) -> go.Figure:
     """Named estimates as points with intervals, one row each; n stands with the name.
 
-    An undefined estimate keeps its row and says so.
+    An undefined estimate keeps its row and says that it is not measured.
     """
     shown = [(name, value) for name, value in rows if value is not None]
     labels = [
-        f"{name} (n={value.n:,})" if value is not None else f"{name} (undefined)"
+        f"{name} (n={value.n:,})" if value is not None else f"{name} (not measured)"
         for name, value in rows
     ]
     figure = go.Figure()

@@ -15,6 +15,12 @@ _STYLE = """<style>
 [data-testid="stCaptionContainer"] { max-width: 52rem; }
 [data-testid="stSliderThumbValue"], [data-testid="stSlider"] output,
 [data-testid="stSlider"] [data-orientation] p { color: inherit; }
+a.handed, a.handed:visited {
+  display: inline-block; padding: 0.5rem 0.9rem; border: 1px solid currentColor;
+  border-radius: 0.5rem; color: inherit; text-decoration: none; font-weight: 600;
+}
+a.handed:hover { text-decoration: underline; }
+a.handed:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 @media (max-width: 760px) {
   [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; }
 }

@@ -23,6 +23,7 @@ from workbench.app.access import LINK_COOKIE, NAME_COOKIE, PROJECT_VARIABLE, TEA
 from workbench.app.desks import Desks
 from workbench.app.fence import Fence
 from workbench.app.front import FrontPage
+from workbench.app.handing import handing_route
 from workbench.app.warming import warm_up
 from workbench.audit.queue import SyncRequest, TokenRefused
 from workbench.project import Project
@@ -119,7 +120,7 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
 
     return st.App(
         SCRIPT,
-        routes=[sync_route(desks), Route("/leave", _leave)],
+        routes=[sync_route(desks), Route("/leave", _leave), handing_route()],
         middleware=[
             Middleware(
                 Fence,

@@ -2,12 +2,16 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from pipelines.agreement.estimate import Estimate
+from pipelines.preferences.combine import RULES, is_derived
+from workbench.audit.design import RoundDesign
+from workbench.audit.reading import StratumReading
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 
@@ -79,3 +83,61 @@ def download(table: pd.DataFrame, file_name: str, key: str) -> None:
         on_click="ignore",
         icon=":material/download:",
     )
+
+
+def duration_words(seconds: float) -> str:
+    """A duration in the unit that a reader thinks in."""
+    if seconds < 10:
+        return f"{seconds:.1f} seconds"
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def waiting_words(part: StratumReading) -> str:
+    """Why labels that are there are not read yet; empty where all are."""
+    n = part.labels.n_waiting
+    if not n:
+        return ""
+    labels = (
+        "1 more label is given and waits" if n == 1 else f"{n:,} more labels are given and wait"
+    )
+    return (
+        f"{labels}: pairs are read in draw order, and draw position {len(part.labels) + 1:,} is "
+        "still open (nobody labelled it yet, or it was skipped and is somebody else's turn)."
+    )
+
+
+def left_out_words(label: str, excluded: Mapping[str, int], n_population: int) -> str:
+    """A sentence on the pairs that an audit leaves out, and why; empty where it takes all.
+
+    Args:
+        label: The audited label.
+        excluded: Pairs that are not in N, by reason (`workbench.audit.population.REASONS`).
+        n_population: Pairs that are.
+    """
+    n_out = sum(excluded.values())
+    if not n_out:
+        return ""
+    several = is_derived(label) or label in RULES
+    why = {
+        "no verdict": "its judges were too unsure or undecided together, or gave no answer"
+        if several
+        else "it was not asked about them",
+        "failed": "every answer failed: refused, cut off, or unreadable",
+        "abstained": "it abstained: its answers contradict each other, or it was too unsure",
+        "drawn in another round": "another round drew them",
+    }
+    parts = "; ".join(f"{n:,}: {why.get(name, name)}" for name, n in excluded.items())
+    return (
+        f"{n_out:,} of {n_out + n_population:,} pairs are left out of this audit, which says "
+        f"nothing of them. Why {plain(label)} gives no label there: {parts}."
+    )
+
+
+def left_out_of(design: RoundDesign) -> str:
+    """The same of a whole round."""
+    total: Counter[str] = Counter()
+    for part in design.strata:
+        total.update(part.excluded)
+    return left_out_words(design.label, total, sum(part.n_population for part in design.strata))

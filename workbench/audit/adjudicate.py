@@ -1,6 +1,7 @@
 """A third person decides where people disagree, with each other or with the AI."""
 
 import time
+from dataclasses import dataclass
 
 import pandas as pd
 from sqlalchemy import select
@@ -14,8 +15,16 @@ from workbench.db.models import Adjudication, Annotator, Item, Vote
 SPLIT, AGAINST_AI = "people disagree with each other", "people disagree with the AI"
 
 
-def open_cases(items: pd.DataFrame, kind: str, person: str) -> pd.DataFrame:
-    """Pairs that wait for a decision this person may take: not decided, not labelled by them.
+@dataclass(frozen=True)
+class Cases:
+    """The pairs of one kind that nobody has decided yet, for one person."""
+
+    waiting: pd.DataFrame  # those this person may decide, in the order of the queue
+    n_own: int  # those they labelled themselves: somebody else has to
+
+
+def open_cases(items: pd.DataFrame, kind: str, person: str) -> Cases:
+    """Pairs that wait for a decision.
 
     Args:
         items: `workbench.audit.reviewed.reviewed_items` of a round.
@@ -25,8 +34,8 @@ def open_cases(items: pd.DataFrame, kind: str, person: str) -> pd.DataFrame:
     split = items["votes"].map(is_split).astype(bool)
     against = items["human"].notna() & (items["human"] != items["ai"]) & ~split
     mine = items["votes"].map(lambda votes: person in [name for name, _ in votes]).astype(bool)
-    wanted = split if kind == SPLIT else against
-    return items[wanted & ~mine & items["decided"].isna()]
+    wanted = (split if kind == SPLIT else against) & items["decided"].isna()
+    return Cases(items[wanted & ~mine], int((wanted & mine).sum()))
 
 
 def decide(

@@ -34,26 +34,50 @@ def render(project: Project) -> None:
         return
     name = names[0] if len(names) == 1 else st.selectbox("Round", names)
     found = reviewed(project, name)
-    items, seed = found.items, found.design.seed
-    counts = {kind: len(open_cases(items, kind, viewer.name)) for kind in (SPLIT, AGAINST_AI)}
+    items = found.items
+    found_by = {kind: open_cases(items, kind, viewer.name) for kind in (SPLIT, AGAINST_AI)}
+    kinds = list(found_by)
+    filled = [kind for kind in kinds if len(found_by[kind].waiting)]
     kind = st.radio(
         "Cases",
-        list(counts),
-        format_func=lambda kind: f"{kind} ({counts[kind]:,})",
+        kinds,
+        index=kinds.index(filled[0]) if filled else 0,
+        format_func=lambda kind: f"{kind} ({len(found_by[kind].waiting):,} for you)",
         horizontal=True,
+        key="kind",
     )
     st.caption(
         "You decide blind: who said what is shown after your decision. Decisions feed the export "
-        "before any vote; the certificate does not read them. Pairs that you labelled yourself "
-        "are left to somebody else."
+        "before any vote; the certificate does not read them."
     )
     _show_last(items)
-    cases = open_cases(items, kind, viewer.name)
-    if cases.empty:
-        st.success("Nothing of this kind waits for you.")
+    cases = found_by[kind]
+    if cases.waiting.empty:
+        st.info(_nothing_waits(kind, cases.n_own))
     else:
-        _show_case(project, viewer, int(cases.iloc[0]["item_id"]), seed)
+        _show_case(project, viewer, int(cases.waiting.iloc[0]["item_id"]), found.design.seed)
+        if cases.n_own:
+            st.caption(f"{_own_words(cases.n_own)} not among them.")
     _show_decisions(project, found.round_id)
+
+
+def _own_words(n_own: int) -> str:
+    return (
+        "1 more pair, which you labelled yourself, is"
+        if n_own == 1
+        else f"{n_own:,} more pairs, which you labelled yourself, are"
+    )
+
+
+def _nothing_waits(kind: str, n_own: int) -> str:
+    if not n_own:
+        return f"No pair waits on which {kind}."
+    pairs = "1 pair waits" if n_own == 1 else f"{n_own:,} pairs wait"
+    return (
+        f"{pairs} on which {kind}, and you labelled {'it' if n_own == 1 else 'all of them'} "
+        "yourself: nobody decides their own pairs, so somebody else has to. They open this page "
+        "under their own name."
+    )
 
 
 def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> None:

@@ -14,9 +14,13 @@ from workbench.app.words import (
     DECISION_WORDS,
     STRATUM_WORDS,
     download,
+    duration_words,
     estimates_table,
+    for_chart,
     interval_words,
+    left_out_of,
     plain,
+    waiting_words,
 )
 from workbench.audit.certificate import fixed_sample
 from workbench.audit.certificate_file import Interval
@@ -42,6 +46,9 @@ def render(project: Project) -> None:
         f"Audited: the labels of **{plain(design.label)}**, round **{plain(name)}**. "
         f"{findings.progress.answered:,} of {findings.progress.asked:,} labels are given."
     )
+    left_out = left_out_of(design)
+    if left_out:
+        st.caption(left_out)
     for part in findings.reading.strata:
         if len(findings.reading.strata) > 1:
             st.header(STRATUM_WORDS[part.design.name])
@@ -73,7 +80,7 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
             )
         st.caption(
             f"Nothing is read yet, of {part.labels.n_drawn:,} drawn pairs out of "
-            f"{part.design.n_population:,}."
+            f"{part.design.n_population:,}. {waiting_words(part)}"
         )
         return
     st.write(
@@ -89,17 +96,12 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
         )
     path = findings.paths.get(name)
     if path is not None and len(path.t):
-        waiting = (
-            f", {part.labels.n_waiting:,} more wait behind an open pair"
-            if part.labels.n_waiting
-            else ""
-        )
         interval, evidence = st.tabs(["Agreement over labels", "Evidence over labels"])
         interval.plotly_chart(
             charts.gate_figure(path, gate, part.n_labels), key=f"gate-{name}", width="stretch"
         )
         interval.caption(
-            f"n = {now.n_answered:,} labels in draw order{waiting}. "
+            f"n = {now.n_answered:,} labels in draw order. "
             "The band holds the true agreement at every label at once, so it may be watched. The "
             "decision comes from the tests (next tab), which can cross a little before the band "
             "leaves a line."
@@ -112,14 +114,10 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
             "decides; TRUST and WARN are decided by their own curve, BETWEEN by the other two "
             "together."
         )
-    counts = (
-        f"{now.n_agree:,} agree, {now.n_disagree:,} disagree, {now.n_tie:,} human ties, "
-        f"{now.n_unanswered:,} nobody will answer"
-    )
-    left = ", ".join(f"{count:,} {reason}" for reason, count in part.design.excluded.items())
     st.caption(
-        f"{counts}. N = {part.design.n_population:,} pairs"
-        + (f"; not in N: {left}." if left else ".")
+        f"{now.n_agree:,} agree, {now.n_disagree:,} disagree, {now.n_tie:,} human ties, "
+        f"{now.n_unanswered:,} nobody will answer. {part.labels.n_drawn:,} pairs are drawn of "
+        f"N = {part.design.n_population:,}. {waiting_words(part)}"
     )
 
 
@@ -182,7 +180,7 @@ def _show_confusion(findings: Findings) -> None:
 def _show_people(findings: Findings) -> None:
     st.header("Agreement by annotator")
     entries = findings.people.get("main", ())
-    rows = [(plain(entry.annotator), _estimate(entry.agreement)) for entry in entries]
+    rows = [(for_chart(entry.annotator), _estimate(entry.agreement)) for entry in entries]
     st.plotly_chart(charts.estimates_figure(rows), key="people", width="stretch")
     st.caption(
         "Each person's pairs are a random draw, so these may be compared: a person far from the "
@@ -202,11 +200,11 @@ def _show_cost(project: Project, findings: Findings) -> None:
     if timed.empty:
         spent = "No vote was timed yet."
     else:
-        hours = float(timed.sum()) / 3600.0
+        seconds = float(timed.sum())
         spent = (
-            f"{hours:.1f} hours on {len(timed):,} timed labels ({timed.median():.0f} seconds on "
-            f"the median pair), {hours * costs.usd_per_hour:,.0f} USD at {costs.usd_per_hour:g} "
-            "USD an hour."
+            f"{duration_words(seconds)} on {len(timed):,} timed labels "
+            f"({duration_words(float(timed.median()))} on the median pair), "
+            f"{seconds / 3600 * costs.usd_per_hour:,.2f} USD at {costs.usd_per_hour:g} USD an hour."
         )
     api = ""
     if costs.api_usd_per_1000 is not None:

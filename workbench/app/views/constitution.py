@@ -21,6 +21,13 @@ from workbench.app.words import download, estimates_table, interval_words, plain
 from workbench.project import Project
 
 _NUMBERS, _TEXTS = "What changed", "Trajectories"
+# In a table, where the sentences of `_show_rest` have no room.
+_ENDED = {
+    "satisfied": "all hold",
+    "max_iterations": "rounds used up",
+    "undecided": "undecided",
+    "failed": "critiques failed",
+}
 _MOST_LINES = 7  # in one chart
 
 
@@ -89,7 +96,13 @@ def _show_numbers(project: Project, found: RunNumbers) -> None:
         for key, when in (("before", "first"), ("after", "last"), ("change", "change"))
     ]
     table = estimates_table(rows, "principle")
-    st.dataframe(table, hide_index=True, width="stretch")
+    percent = st.column_config.NumberColumn(format="percent")
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config=dict.fromkeys(("estimate", "low", "high"), percent),
+    )
     download(table, "violations.csv", "csv-violations")
     _show_rest(found)
     show_precision(project, found)
@@ -104,9 +117,14 @@ def _show_rest(found: RunNumbers) -> None:
         "undecided": "nothing violated, but a critique failed",
         "failed": "no critique of the last round could be read",
     }
-    lines = [f"- {count:,}: {endings.get(key, key)}" for key, count in values["endings"].items()]
-    needed = ", ".join(f"{n}: {count:,}" for n, count in values["rounds_needed"].items())
-    lines.append(f"- Rounds of revision until all hold: {needed or 'none got there'}")
+    lines = [
+        f"- {endings.get(key, key).capitalize()}: {count:,} of {values['n_responses']:,} responses"
+        for key, count in values["endings"].items()
+    ]
+    needed = ", ".join(f"{count:,} after {n}" for n, count in values["rounds_needed"].items())
+    lines.append(
+        f"- Responses of which every principle holds, by rounds of revision: {needed or 'none'}"
+    )
     ratio = found.estimate("length_ratio")
     said = (
         "not measured yet"
@@ -136,7 +154,9 @@ def _show_trajectories(folder: ReviseFolder, found: RunNumbers) -> None:
     table = index(folder).trajectories
     names = {one.id: one.name for one in found.constitution.principles}
     left, middle, right = st.columns(3)
-    kind = left.selectbox("Ended", ["any way", *found.values["endings"]])
+    kind = left.selectbox(
+        "Ended", ["any way", *found.values["endings"]], format_func=lambda k: _ENDED.get(k, k)
+    )
     principle = middle.selectbox(
         "Violated at first", ["anything", *names], format_func=lambda id: names.get(id, id)
     )
@@ -155,7 +175,7 @@ def _show_trajectories(folder: ReviseFolder, found: RunNumbers) -> None:
     shown = pd.DataFrame(
         {
             "response": table["id"],
-            "ended": table["ending"],
+            "ended": table["ending"].map(lambda kind: _ENDED.get(kind, kind)),
             "rounds": table["rounds"],
             "violated at first": table["violated"].map(", ".join),
             "at last": table["left"].map(", ".join),

@@ -6,7 +6,7 @@ import streamlit as st
 from pipelines.records import Judgment
 from workbench.app.findings import Reviewed, reviewed, round_names
 from workbench.app.pair import show_pair
-from workbench.app.words import download, plain
+from workbench.app.words import download, left_out_of, plain
 from workbench.audit.reviewed import is_split
 from workbench.db.models import Item
 from workbench.db.session import reading
@@ -41,11 +41,8 @@ def render(project: Project) -> None:
         st.info("No pair of this kind. Choose another kind above, or wait for more labels.")
         return
     table = _table(listed)
-    table = table.drop(columns=[name for name in table if (table[name] == "").all()])
-    if table["sure"].isna().all():
-        table = table.drop(columns="sure")
     event = st.dataframe(
-        table,
+        table.assign(sure=_percents(table["sure"])) if "sure" in table else table,
         hide_index=True,
         width="stretch",
         height=280,
@@ -65,24 +62,32 @@ def _choose(found_in: Reviewed) -> pd.DataFrame:
     order = middle.selectbox("Sort", list(_SORT))
     strata = sorted(items["stratum"].unique())
     stratum = right.selectbox("Stratum", ["all", *strata]) if len(strata) > 1 else "all"
-    sought = st.text_input("Only ids, annotators or comments that contain", key="sought")
+    sought = st.text_input("Only ids, annotators, notes, tags that contain", key="sought")
     found: pd.DataFrame = _SHOW[kind](items)
     if stratum != "all":
         found = found[found["stratum"] == stratum]
     if sought:
         text = found["pair_id"] + " " + found["votes"].map(_votes_text)
         text = text + " " + found["comments"].map(_votes_text)
+        text = text + " " + found["remarks"].map(_votes_text)
         found = found[text.str.contains(sought, case=False, regex=False)]
     columns, ascending = _SORT[order]
     sure = found["p_a"].where(found["ai"] != "B", 1 - found["p_a"])
     found = found.assign(sure=sure, chars=found["chars_a"] + found["chars_b"])
     found = found.sort_values(columns, ascending=ascending)
+    n_sure = int(found["sure"].notna().sum())
+    if n_sure:
+        said = (
+            "'Sure' is the judge's probability of its own label: a confident error says most "
+            "about the judge."
+        )
+        if n_sure < len(found):
+            said += f" It gave none on {len(found) - n_sure:,} of these."
+    else:
+        said = "This judge gave no probabilities, so its errors cannot be sorted by confidence."
     st.caption(
-        f"{len(found):,} pairs of {len(items):,} labelled. 'Sure' is the judge's probability of "
-        "its own label: a confident error says most about the judge."
-        if found["sure"].notna().any()
-        else f"{len(found):,} pairs of {len(items):,} labelled. This judge gave no probabilities, "
-        "so its errors cannot be sorted by confidence."
+        f"{len(found):,} pairs of {len(items):,} labelled. {said} Tick a row to read its pair. "
+        f"{left_out_of(found_in.design)}"
     )
     return found
 
@@ -92,23 +97,36 @@ def _against_ai(items: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _table(found: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
+    """What the list shows and the file holds: a column that says nothing is left out."""
+    table = pd.DataFrame(
         {
             "pair": found["pair_id"],
             "AI": found["ai"],
             "sure": found["sure"].round(3),
             "people": found["votes"].map(_votes_text),
             "decided": found["decided"].fillna(""),
+            "tags and ratings": found["remarks"].map(_votes_text),
             "note": found["comments"].map(_votes_text),
             "stratum": found["stratum"],
             "draw position": found["position"] + 1,
             "characters": found["chars"],
         }
     )
+    empty = [name for name in ("decided", "tags and ratings", "note") if not table[name].any()]
+    if table["sure"].isna().all():
+        empty.append("sure")
+    if table["stratum"].nunique() == 1:
+        empty.append("stratum")
+    return table.drop(columns=empty)
 
 
-def _votes_text(votes: tuple[tuple[str, str], ...]) -> str:
-    return ", ".join(f"{name}: {label}" for name, label in votes)
+def _percents(shares: "pd.Series[float]") -> list[str]:
+    # Of one width, so that a click on the column's head sorts them as numbers.
+    return ["not given" if share != share else f"{share:6.1%}" for share in shares.tolist()]
+
+
+def _votes_text(said: tuple[tuple[str, object], ...]) -> str:
+    return ", ".join(f"{name}: {what}" for name, what in said)
 
 
 def _show_pair(project: Project, row: pd.Series) -> None:
@@ -117,8 +135,13 @@ def _show_pair(project: Project, row: pd.Series) -> None:
         prompt, response_a, response_b = item.prompt_json, item.response_a, item.response_b
     st.subheader(f"Pair {plain(str(row['pair_id']))}")
     people = ", ".join(f"**{plain(name)}** says {label}" for name, label in row["votes"])
-    sure = "" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.0%})"
-    st.markdown(f"The AI says **{row['ai']}**{sure}. {people}.")
+    sure = " (how sure: not given)" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.0%})"
+    bad = " At least one of them calls both responses bad." if row["both_bad"] else ""
+    st.markdown(f"The AI says **{row['ai']}**{sure}. {people}.{bad}")
+    noted = [(name, plain(str(remarks))) for name, remarks in row["remarks"]]
+    noted += [(name, plain(comment)) for name, comment in row["comments"]]
+    if noted:
+        st.markdown("\n".join(f"- **{plain(name)}**: {what}" for name, what in noted))
     show_pair(prompt, ("Response A", response_a), ("Response B", response_b))
     judgments = _judgments(project, str(row["pair_id"]))
     if judgments:
@@ -129,8 +152,6 @@ def _show_pair(project: Project, row: pd.Series) -> None:
         sure = "" if judgment.p_a is None else f", probability of A {judgment.p_a:.0%}"
         with st.expander(f"{plain(judgment.judge)}: {said} ({order[judgment.order]}{sure})"):
             st.text(judgment.rationale or judgment.raw or "No rationale was given.")
-    for name, comment in row["comments"]:
-        st.text(f"{name}: {comment}")
 
 
 def _judgments(project: Project, pair_id: str) -> tuple[Judgment, ...]:

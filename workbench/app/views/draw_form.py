@@ -15,7 +15,7 @@ from pipelines.preferences.combine import RULES
 from workbench.app.findings import all_judges
 from workbench.app.plan_chart import plan_figure
 from workbench.app.stamps import Stamp, draws_stamp, store_stamp
-from workbench.app.words import download
+from workbench.app.words import download, left_out_of
 from workbench.audit.design import Mode, RoundDesign, Ties
 from workbench.audit.draw import draw_round, plan_round
 from workbench.audit.options import DrawOptions, Overrides, draw_options
@@ -90,6 +90,9 @@ def show_draw(project: Project) -> None:
             f"**{part.name}**: {part.n_asked:,} of {part.n_population:,} pairs, about "
             f"{hours:.1f} hours at {audit.seconds_per_pair:.0f} seconds a pair."
         )
+    left_out = left_out_of(design)
+    if left_out:
+        st.caption(left_out)
     with st.expander("What to expect of this round, before anybody works"):
         if st.checkbox("Compute it (a few seconds)"):
             _show_plan(gate_of(design.strata[0]), design, audit.seconds_per_pair)
@@ -110,15 +113,16 @@ def _show_plan(gate: Gate, design: RoundDesign, seconds_per_pair: float) -> None
         return
     found = _plan(gate, part.n_population, part.n_asked, design.mode, seconds_per_pair)
     st.plotly_chart(plan_figure(found), key="plan", width="stretch")
-    table = pd.DataFrame([asdict(row) for row in found.rows])
-    st.dataframe(table, hide_index=True, width="stretch")
-    if found.warning:
-        st.warning(found.warning)
+    # Right under its chart: a screen reader names the chart by the next caption.
     st.caption(
-        f"For each agreement that people might turn out to have (theta): how the round ends, and "
-        f"the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
+        "For each agreement that people might turn out to have (theta in the table): how the round "
+        f"ends, and the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
         f"{part.n_population:,}. Figures: {found.method}."
     )
+    if found.warning:
+        st.warning(found.warning)
+    table = pd.DataFrame([asdict(row) for row in found.rows])
+    st.dataframe(table, hide_index=True, width="stretch")
     download(table, "plan.csv", "csv-plan")
 
 

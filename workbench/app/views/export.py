@@ -1,26 +1,27 @@
 """Curated data out: choose a format and policies, see what they cost, look, download."""
 
-import io
-import json
-import tempfile
-import zipfile
-from dataclasses import replace
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pandas as pd
-import pyarrow.parquet as pq
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pipelines.errors import BadInput
 from pipelines.preferences.combine import RULES
 from pipelines.preferences.curate import Counts
-from workbench.app.counting import Counted, count, count_disagreements, count_everything
+from workbench.app.counting import (
+    Counted,
+    MadeCounted,
+    count,
+    count_disagreements,
+    count_everything,
+    count_made,
+)
 from workbench.app.findings import all_judges, round_names
+from workbench.app.views.export_file import show_file
 from workbench.app.words import download, plain
-from workbench.export.formats import FORMAT_NAMES, FORMATS
+from workbench.export.formats import FORMAT_NAMES, FORMATS, Format
 from workbench.export.options import ExportOptions, policy_of
-from workbench.export.run import run_export
 from workbench.project import Project
 
 _DISAGREEMENT = {
@@ -29,8 +30,8 @@ _DISAGREEMENT = {
     "soft": "keep both in a soft label",
 }
 _TIES = {"drop": "leave ties out", "keep": "keep them as ties", "half": "soft label one half"}
-_SOURCES = {"ai": "by the AI", "human": "by people", "adjudicated": "by adjudication"}
-_PREVIEW_ROWS = 5
+_SOURCES = {"ai": "by the AI", "human": "by people in rounds", "adjudicated": "by adjudication"}
+_CURATED, _MADE = "people's and the AI's, curated here", "as `workbench pairs` made them"
 
 
 def render(project: Project) -> None:
@@ -43,12 +44,7 @@ def render(project: Project) -> None:
         )
         return
     try:
-        options = _choose(project)
-        everything = options.fmt.shape == "pairs"
-        counted = count_everything(project, options) if everything else count(project, options)
-        _show_counts(counted, options)
-        if not everything:
-            _show_policies(count_disagreements(project, options, list(_DISAGREEMENT)))
+        options, counted = _choose_and_count(project)
     except BadInput as refusal:
         st.error(str(refusal))
         return
@@ -56,31 +52,76 @@ def render(project: Project) -> None:
     if not counted.counts.n_kept:
         st.warning("These policies leave no pair to export. Choose others above.")
         return
-    if st.button(f"Prepare the {options.fmt.name} file", type="primary"):
-        _prepare(project, options)
-    ready = st.session_state.get("export_ready")
-    if ready and ready[0] == options:
-        _show_ready(*ready[1:])
-    else:
-        st.caption(
-            "Writes the data, a data card and the audit's numbers into one zip archive, and shows "
-            "its first rows. Nothing is changed in the project."
-        )
+    show_file(project, options)
 
 
-def _choose(project: Project) -> ExportOptions:
-    left, right = st.columns(2)
-    name = left.selectbox("Format", FORMAT_NAMES)
+def _choose_and_count(project: Project) -> tuple[ExportOptions, Counted]:
+    name = st.selectbox("Format", FORMAT_NAMES)
     fmt = FORMATS[name]
-    left.caption(f"{fmt.about[0].upper()}{fmt.about[1:]}.")
-    rounds = round_names(project)
-    chosen = right.selectbox("Human labels from", ["all rounds", *rounds])
-    round_name = None if chosen == "all rounds" else chosen
-    label = _choose_label(project, right)
+    st.caption(f"{fmt.about[0].upper()}{fmt.about[1:]}.")
     if fmt.shape == "pairs":
-        st.caption("A pairs file holds every pair with all its labels, so no policy applies.")
+        options = _choose_pairs_file(project)
+        counted = count_everything(project, options)
+        _show_counts(counted, options)
+        return options, counted
+    made = _choose_made(project)
+    if made is not None:
         plain_fmt, policy = policy_of(name, project.config.curate)
-        return ExportOptions(plain_fmt, policy, round=round_name, label=label)
+        aliases = st.checkbox("Numbers in place of people's names")
+        options = ExportOptions(plain_fmt, policy, pseudonyms=aliases, made=True)
+        _show_counts(made.counted, options)
+        return options, made.counted
+    options = _choose(project, fmt)
+    counted = count(project, options)
+    _show_counts(counted, options)
+    _show_policies(count_disagreements(project, options, list(_DISAGREEMENT)))
+    return options, counted
+
+
+def _choose_made(project: Project) -> MadeCounted | None:
+    """What `workbench pairs` made, where the reader takes it; it is the default while it is good.
+
+    The same choice as the command line's `--from`.
+    """
+    made = count_made(project)
+    if made is None:
+        return None
+    if made.stale is not None:
+        st.caption(
+            f"`workbench pairs` has run, and what it made is out of date ({plain(made.stale)}), so "
+            "labels are curated here; run it again to export its labels, weights and splits."
+        )
+        return None
+    chosen = st.radio("Labels", [_MADE, _CURATED])
+    if chosen != _MADE:
+        return None
+    when = datetime.fromtimestamp(made.made_at, tz=UTC)
+    st.caption(
+        f"Made on {when:%Y-%m-%d %H:%M} UTC and up to date: corrected or recalibrated labels, "
+        "filters, weights and splits as `[pairs]` in project.toml says. No policy of this page "
+        "applies."
+    )
+    return made
+
+
+def _choose_pairs_file(project: Project) -> ExportOptions:
+    left, right = st.columns(2)
+    round_name = _choose_round(project, left)
+    label = _choose_label(project, right)
+    st.caption("A pairs file holds every pair with all its labels, so no policy applies.")
+    fmt, policy = policy_of("pairs", project.config.curate)
+    return ExportOptions(fmt, policy, round=round_name, label=label)
+
+
+def _choose_round(project: Project, place: DeltaGenerator) -> str | None:
+    chosen = place.selectbox("Human labels from", ["all rounds", *round_names(project)])
+    return None if chosen == "all rounds" else chosen
+
+
+def _choose(project: Project, fmt: Format) -> ExportOptions:
+    left, right = st.columns(2)
+    round_name = _choose_round(project, left)
+    label = _choose_label(project, right)
     defaults = project.config.curate
     disagreement = left.radio(
         "Where people and the AI disagree",
@@ -106,7 +147,7 @@ def _choose(project: Project) -> ExportOptions:
     human_only = right.checkbox("Only pairs that a person labelled")
     pseudonyms = right.checkbox("Numbers in place of people's names")
     _, policy = policy_of(
-        name,
+        fmt.name,
         defaults,
         disagreement=disagreement,
         ties=ties,
@@ -137,10 +178,10 @@ def _choose_label(project: Project, place: DeltaGenerator) -> str | None:
 def _show_counts(done: Counted, options: ExportOptions) -> None:
     counts = done.counts
     st.header(f"{counts.n_kept:,} of {counts.n_pairs:,} pairs")
-    sources = ", ".join(f"{n:,} {_SOURCES.get(name, name)}" for name, n in _told(counts))
+    sources = ", ".join(f"{n:,} {said}" for said, n in _told(done))
     st.markdown(
         f"Their labels: {sources or 'none'}. AI label: {plain(done.label or 'none')}. "
-        f"n = {done.n_votes:,} labels of people in {plain(options.round or 'all rounds')}."
+        f"n = {done.n_votes:,} labels of people given in {plain(options.round or 'all rounds')}."
     )
     table = pd.DataFrame(
         [
@@ -164,8 +205,16 @@ def _show_counts(done: Counted, options: ExportOptions) -> None:
         download(table, "export-counts.csv", "csv-counts")
 
 
-def _told(counts: Counts) -> list[tuple[str, int]]:
-    return [(name, n) for name, n in counts.kept_by_source.items() if n]
+def _told(done: Counted) -> list[tuple[str, int]]:
+    """Where the labels of the kept pairs come from, in words."""
+    found = []
+    for name, n in done.counts.kept_by_source.items():
+        if name == "human":
+            found.append((_SOURCES[name], n - done.n_imported))
+            found.append(("by people's labels that were imported with the pairs", done.n_imported))
+        else:
+            found.append((_SOURCES.get(name, name), n))
+    return [(said, n) for said, n in found if n]
 
 
 def _show_policies(found: dict[str, Counts]) -> None:
@@ -184,57 +233,3 @@ def _show_policies(found: dict[str, Counts]) -> None:
     n_pairs = next(iter(found.values())).n_pairs
     st.caption(f"n = {n_pairs:,} pairs under each; all other settings as chosen above.")
     download(table, "export-policies.csv", "csv-policies")
-
-
-def _prepare(project: Project, options: ExportOptions) -> None:
-    with tempfile.TemporaryDirectory() as folder, st.spinner("Writing..."):
-        name = options.fmt.name
-        out = Path(folder) / (
-            "curated" if options.fmt.folder else f"curated.{options.fmt.container}"
-        )
-        try:
-            done = run_export(project, replace(options, out=out, force=True))
-        except BadInput as refusal:
-            st.error(str(refusal))
-            return
-        files = [Path(file) for file in done.files]
-        preview = _preview(next(file for file in files if file.suffix in (".jsonl", ".parquet")))
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
-            for file in files:
-                bundle.write(file, file.relative_to(folder))
-    st.session_state["export_ready"] = (options, archive.getvalue(), preview, f"{name}.zip")
-
-
-def _preview(file: Path) -> pd.DataFrame:
-    if file.suffix == ".parquet":
-        rows = next(pq.ParquetFile(file).iter_batches(_PREVIEW_ROWS)).to_pylist()
-    else:
-        with file.open(encoding="utf-8") as lines:
-            rows = [json.loads(line) for _, line in zip(range(_PREVIEW_ROWS), lines, strict=False)]
-    # Prompts may be texts or messages; a table shows both as text.
-    return pd.DataFrame(
-        [
-            {
-                key: json.dumps(value, ensure_ascii=False)
-                if isinstance(value, list | dict)
-                else value
-                for key, value in row.items()
-            }
-            for row in rows
-        ]
-    )
-
-
-def _show_ready(content: bytes, preview: pd.DataFrame, file_name: str) -> None:
-    st.download_button(
-        f"Download {file_name} ({len(content) / 1e6:.1f} MB)",
-        content,
-        file_name=file_name,
-        mime="application/zip",
-        on_click="ignore",
-        icon=":material/download:",
-    )
-    st.caption(f"The data, the data card and the audit's numbers. First {len(preview)} rows:")
-    st.dataframe(preview, hide_index=True, width="stretch")
-    download(preview, "export-preview.csv", "csv-preview")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pipelines.agreement.annotations import NONE
 from pipelines.agreement.bias import length_bias
 from pipelines.agreement.calibration import Calibration, calibration
 from pipelines.agreement.comparison import defined
@@ -195,6 +196,15 @@ def _show_judges(project: Project, audited: pd.DataFrame, main: StratumReading) 
         f"(n = {len(audited):,}, less those a judge has no label for). Only the label named at the "
         "top was declared for this round; the others are shown for comparison.",
     )
+    told = [
+        f"{plain(judge.name)} has no label on {n_none:,} of {len(judge.combined.label):,} pairs "
+        f"({judge.combined.n_abstained:,} abstained, {judge.combined.n_failed:,} failed, the rest "
+        "not judged)"
+        for judge in all_judges(project)
+        if (n_none := int((judge.combined.label == NONE).sum()))
+    ]
+    if told:
+        st.caption(f"{'; '.join(told)}.")
 
 
 def _show_position(project: Project) -> None:

@@ -5,12 +5,23 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from pipelines.manifest import ImportRun
+from pipelines.manifest import ImportRun, JudgedFile
 from workbench.app.words import download, plain
 from workbench.audit.progress import Progress, progress
 from workbench.audit.rounds import find_round, list_rounds
 from workbench.db.session import reading
 from workbench.project import Project
+
+_SELDOM = (
+    "already here",
+    "rejected",
+    "why rejected",
+    "identical responses",
+    "empty response",
+    "repeated rows",
+    "AI verdicts",
+    "failed verdicts",
+)
 
 
 def render(project: Project) -> None:
@@ -29,6 +40,7 @@ def render(project: Project) -> None:
     ):
         column.metric(title, f"{value:,}")
     _show_imports(manifest.imports)
+    _show_judged(manifest.judged)
     _show_rounds(project)
 
 
@@ -59,12 +71,33 @@ def _show_imports(imports: tuple[ImportRun, ...]) -> None:
             for run in imports
         ]
     )
-    st.dataframe(table, hide_index=True, width="stretch")
+    # What never happened takes no room; the file has every column.
+    shown = [name for name in table if name not in _SELDOM or table[name].astype(bool).any()]
+    st.dataframe(
+        table[shown].assign(**{"SHA-256": table["SHA-256"].str.slice(0, 12)}),
+        hide_index=True,
+        width="stretch",
+    )
     st.caption(
         "Identical, empty and repeated rows are kept and flagged; rejected rows are listed with "
         "their line numbers in a file beside the import."
     )
     download(table, "imports.csv", "csv-imports")
+
+
+def _show_judged(judged: tuple[JudgedFile, ...]) -> None:
+    if not judged:
+        return
+    st.header("What this project's own judges said")
+    table = pd.DataFrame(
+        [{"judge": one.judge, "verdicts": one.n_verdicts, "failed": one.n_failed} for one in judged]
+    )
+    st.dataframe(table, hide_index=True, width="stretch")
+    st.caption(
+        "A judge asked in both orders gives two verdicts a pair; an ensemble gives one, and none "
+        "where it cannot decide. Failed verdicts are kept and never scored."
+    )
+    download(table, "judged.csv", "csv-judged")
 
 
 def _show_rounds(project: Project) -> None:
@@ -95,7 +128,7 @@ def _show_rounds(project: Project) -> None:
     )
     st.dataframe(table, hide_index=True, width="stretch")
     st.caption(
-        f"n = {len(table):,} rounds. Labels are those that count; the Agreement page says what "
+        f"Rounds: {len(table):,}. Labels are those that count; the Agreement page says what "
         "they decide."
     )
     download(table, "rounds.csv", "csv-rounds")

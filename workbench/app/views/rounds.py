@@ -4,7 +4,14 @@ import streamlit as st
 
 from workbench.app.findings import Standing, round_names, standing
 from workbench.app.views.draw_form import SAID, act, show_draw
-from workbench.app.words import DECISION_WORDS, STRATUM_WORDS, interval_words, plain
+from workbench.app.words import (
+    DECISION_WORDS,
+    STRATUM_WORDS,
+    interval_words,
+    left_out_of,
+    plain,
+    waiting_words,
+)
 from workbench.audit.certificate import make_certificate
 from workbench.audit.extend import extend_round
 from workbench.audit.rounds import close_round
@@ -47,11 +54,16 @@ def _show_round(project: Project, now: Standing) -> None:
             st.markdown(
                 f"**{of}: {part.decision}**, {DECISION_WORDS[part.decision]}. "
                 f"Agreement {interval_words(part.now.estimate)}; {part.labels.n_drawn:,} of "
-                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} read."
+                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} read. "
+                f"{waiting_words(part)}"
             )
+        left_out = left_out_of(design)
+        if left_out:
+            st.caption(left_out)
         st.caption(
             f"Audited label: {plain(design.label)}; seed {design.seed}; {design.mode} draw; "
-            f"overlap {design.overlap:.0%}; design {now.reading.round.design_hash[:12]}."
+            f"labelled by two people: {design.overlap:.0%}. Fingerprint of the design, which the "
+            f"certificate repeats: {now.reading.round.design_hash[:12]}."
         )
         _show_actions(project, now)
 
