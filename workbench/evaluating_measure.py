@@ -1,4 +1,7 @@
-"""From an evaluation's project to its result: what was said, counted. Asks nobody."""
+"""From an evaluation's project to its result: what was said, counted. Asks nobody.
+
+Beside the result it leaves every comparison and outcome that the numbers are made of.
+"""
 
 import time
 from typing import TYPE_CHECKING
@@ -34,6 +37,7 @@ from workbench.audit.rounds import read_design
 from workbench.data_files import data_dir
 from workbench.db.models import Round, Vote
 from workbench.db.session import reading
+from workbench.evaluating_examples import write_comparisons, write_outcomes
 from workbench.project import Project
 
 if TYPE_CHECKING:
@@ -58,6 +62,17 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
     annotations = project.store.annotations()
     human, people = human_scores(project)
     found_leaks, unknown = _leaks(planned)
+    write_comparisons(
+        planned.folder,
+        comparisons,
+        project.store.pair_ids(),
+        {
+            spec.name: soft_scores(annotations, spec.name)
+            for spec in planned.judges
+            if spec.name in annotations.judges
+        },
+        human,
+    )
     judged = [
         judged_matchups(
             comparisons,
@@ -236,6 +251,7 @@ def _suite(planned: "Plan", one: "PlannedSuite", project: Project, confidence: f
     if one.prompts is not None:
         own = Project.open(planned.folder / "suites" / one.name)
     outcomes, left_out = suite_outcomes(one, own, [spec.name for spec in planned.checkers])
+    write_outcomes(planned.folder, one.name, outcomes)
     names = [policy.spec.name for policy in planned.policies]
     prompts = one.prompts or planned.prompts
     return SuiteFound(

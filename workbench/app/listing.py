@@ -27,6 +27,7 @@ VIEWS = (
     View("rounds", "Rounds", ":material/casino:"),
     View("constitution", "Constitution", ":material/balance:"),
     View("training", "Training", ":material/show_chart:"),
+    View("win_rates", "Win rates", ":material/leaderboard:"),
     View("export", "Export", ":material/download:"),
     View("project", "Project", ":material/folder:"),
 )

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.agreement.estimate import Estimate
-from pipelines.evaluate.result import EvaluationFound, LeakFound, MatchupFound, RankingFound
+from pipelines.evaluate.result import EvaluationFound, MatchupFound, RankingFound
 from pipelines.evaluate.suites import load_suite, suite_names
 from workbench.cli.judge_text import ENDED, duration
 from workbench.data_files import data_dir
 from workbench.evaluating import Evaluated, Plan
 from workbench.evaluating_estimate import EvaluationEstimate
+from workbench.evaluating_words import leak_sentence, seen_sentence, unknown_sentence, words
 from workbench.project import Project
 
 
@@ -84,16 +84,9 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in policy.failed.items())
             lines.append(f"  {policy.name}: responses that failed and are not compared: {reasons}")
     if found.n_prompts_seen:
-        lines.append(
-            f"WARNING: {found.n_prompts_seen:,} of these prompts stand in the project's own pairs: "
-            "they are not held out"
-        )
+        lines.append(f"WARNING: {seen_sentence(found)}")
     lines += [f"WARNING: {leak_sentence(one, found)}" for one in found.leaks]
-    lines += [
-        f"WARNING: the data of the training run {run} do not say who labelled them, so leakage "
-        "from its labels cannot be told"
-        for run in found.unknown_data
-    ]
+    lines += [f"WARNING: {unknown_sentence(run)}" for run in found.unknown_data]
     for one in found.matchups:
         lines += _matchup_lines(one)
     for ranking in found.rankings:
@@ -101,68 +94,14 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
     for suite in found.suites:
         lines.append(f"{suite.title}: {suite.share_of}, {suite.how}")
         for group in suite.groups:
+            if group.group and suite.by == "category":
+                continue  # many, of a few prompts each: the page has them
             label = f"{group.policy}, {group.group}" if group.group else group.policy
             lines.append(f"  {label}: {words(group.share)}")
     for aligned in found.alignment:
         lines.append(f"{aligned.kind} of {aligned.name}: {words(aligned.accuracy)}")
     lines += _next(found, done)
     return lines
-
-
-def leak_sentence(one: LeakFound, found: EvaluationFound) -> str:
-    """What a leak is, and by how much it could explain the result."""
-    if one.kind == "judges itself":
-        what = f'the judge "{one.judge}" is of the same model or family as "{one.policy}"'
-    else:
-        how = {
-            "same judge": "the very judge that labelled",
-            "same model": f'the same model as "{one.labelled_by}", which labelled',
-            "same family": f'of the same family as "{one.labelled_by}", which labelled',
-        }[one.kind]
-        way = ", from ".join(one.through)
-        what = f'the judge "{one.judge}" is {how} what "{one.policy}" was trained on ({way})'
-    return f"{what}; {leak_size(one, found)}"
-
-
-def leak_size(one: LeakFound, found: EvaluationFound) -> str:
-    """By how much the judge favours the policy beyond what people say, where it is measured."""
-    parts = []
-    for each in found.matchups:
-        if each.judge != one.judge or one.policy not in (each.first, each.second):
-            continue
-        if each.corrected is None:
-            continue
-        sign = 1.0 if each.first == one.policy else -1.0
-        excess = each.corrected.excess
-        low, high = sorted((sign * excess.low, sign * excess.high))
-        other = each.second if each.first == one.policy else each.first
-        parts.append(
-            f"against {other} it gives {100 * sign * excess.estimate:+.1f} points more than people "
-            f"do ({100 * low:+.1f} to {100 * high:+.1f}, n = {excess.n:,})"
-        )
-        if each.self_preference is not None:
-            upheld = each.self_preference.excess
-            parts.append(
-                f"it upholds {one.policy}'s wins {100 * upheld.estimate:+.1f} points oftener than "
-                f"{other}'s ({100 * upheld.low:+.1f} to {100 * upheld.high:+.1f}, "
-                f"n = {upheld.n:,})"
-            )
-    if not parts:
-        return (
-            "how much self-preference explains is not measured: nobody has labelled a part of "
-            "this evaluation"
-        )
-    return "; ".join(parts) + ": this is the most that self-preference could explain"
-
-
-def words(value: Estimate | None) -> str:
-    """An estimate with its interval and n."""
-    if value is None:
-        return "not measured"
-    return (
-        f"{100 * value.estimate:.1f}% ({100 * value.low:.1f} to {100 * value.high:.1f}, "
-        f"n = {value.n:,})"
-    )
 
 
 def _matchup_lines(one: MatchupFound) -> Iterator[str]:
