@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pipelines.errors import BadInput, ServiceFailed, WorkbenchError
@@ -78,7 +78,10 @@ class Connection:
         # Read by the progress bars that the client would draw; ours says more.
         os.environ.setdefault("TQDM_DISABLE", "1")
         try:
-            import argilla
+            with warnings.catch_warnings():
+                # Its models are written for an older Pydantic.
+                warnings.filterwarnings("ignore", category=DeprecationWarning)
+                import argilla
         except ImportError as error:
             raise BadInput(
                 "Argilla's client is not installed; pip install 'rlaif-workbench[argilla]'"
@@ -98,6 +101,12 @@ class Connection:
                 f"{self.url}: the key belongs to {self.me.username!r}, an annotator; use that of "
                 "an owner or admin"
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.http_client.close()
 
     @property
     def is_owner(self) -> bool:
@@ -123,7 +132,7 @@ class Connection:
             try:
                 with warnings.catch_warnings():
                     # The client warns of what it did not find; we ask for it and look.
-                    warnings.simplefilter("ignore", UserWarning)
+                    warnings.filterwarnings("ignore", ".* not found", UserWarning)
                     return call()
             except (ArgillaError, httpx.HTTPError) as error:
                 cause = _cause(error)

@@ -94,31 +94,31 @@ def import_dataset(
         BadInput: There is no such dataset, or it cannot be told what is what in it.
         ServiceFailed: The server is gone, too slow or too busy.
     """
-    connection = Connection(find_address(project.dir, url))
-    dataset = _find(connection, name, workspace)
-    fields = find_fields(dataset, prompt, responses)
-    choice = find_choice(connection.rg, dataset, fields.a, fields.b, questions, labels or {})
-    people = connection.ask("list people", connection.client.users.list)
-    names = {str(user.id): str(user.username) for user in people}
-    tally = _Tally()
-    folder = project.dir / "runs" / "argilla"
-    file = folder / (re.sub(r"[^\w-]+", "-", name) + ".jsonl")
-    part = file.with_suffix(".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as out:
-            for page in connection.records(dataset):
-                for record in page:
-                    pair = _pair(record, fields, choice, names, tally)
-                    if pair is not None:
-                        out.write(pair.model_dump_json(exclude_defaults=True) + "\n")
-        part.replace(file)
-    except OSError as error:
-        raise BadInput(
-            f"{folder}: cannot be written ({error.strerror}); make room there"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with Connection(find_address(project.dir, url)) as connection:
+        dataset = _find(connection, name, workspace)
+        fields = find_fields(dataset, prompt, responses)
+        choice = find_choice(connection.rg, dataset, fields.a, fields.b, questions, labels or {})
+        people = connection.ask("list people", connection.client.users.list)
+        names = {str(user.id): str(user.username) for user in people}
+        tally = _Tally()
+        folder = project.dir / "runs" / "argilla"
+        file = folder / (re.sub(r"[^\w-]+", "-", name) + ".jsonl")
+        part = file.with_suffix(".part")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with part.open("w", encoding="utf-8") as out:
+                for page in connection.records(dataset):
+                    for record in page:
+                        pair = _pair(record, fields, choice, names, tally)
+                        if pair is not None:
+                            out.write(pair.model_dump_json(exclude_defaults=True) + "\n")
+            part.replace(file)
+        except OSError as error:
+            raise BadInput(
+                f"{folder}: cannot be written ({error.strerror}); make room there"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
     return Imported(
         dataset=name,
         file=file,

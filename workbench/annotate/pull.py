@@ -69,7 +69,6 @@ def pull(
     round_name: str | None = None,
     *,
     url: str | None = None,
-    connection: Connection | None = None,
     now: float | None = None,
 ) -> Pulled:
     """Read what people answered in Argilla into the round. Reading it again changes nothing.
@@ -78,7 +77,6 @@ def pull(
         project: The project.
         round_name: The round; None is the newest open one.
         url: The server; None: the environment's, or the project's own.
-        connection: An open one, instead.
         now: Unix seconds, of what is stored.
 
     Raises:
@@ -93,9 +91,8 @@ def pull(
         )
     if not pushed:
         raise BadInput(f"round {name!r} was not pushed to Argilla; `workbench argilla push` first")
-    if connection is None:
-        connection = Connection(find_address(project.dir, url))
-    fetched = _fetch(project, connection, design, round_id, pushed)
+    with Connection(find_address(project.dir, url)) as connection:
+        fetched = _fetch(project, connection, design, round_id, pushed)
     now = time.time() if now is None else now
     with writing(project.engine) as session:
         found = lock_round(session, name)
@@ -153,7 +150,7 @@ def _fetch(
         BadInput: No dataset of the round is there any more, or one was changed by hand.
         ServiceFailed: The server does not answer.
     """
-    fetched = _Fetched()
+    fetched, gone, there = _Fetched(), list[ArgillaDataset](), set[int]()
     with reading(project.engine) as session:
         items = select(Item.pair_id, Item.id).where(Item.round_id == round_id)
         by_record = {
@@ -163,14 +160,17 @@ def _fetch(
     for one in pushed:
         dataset = connection.dataset(one.id)
         if dataset is None:
-            fetched.gone.append(one.name)
+            gone.append(one)
             continue
+        there.add(one.wanted)
         mapping.check_settings(dataset, design)
         _note_people(connection, dataset, fetched)
         for page in connection.records(dataset):
             fetched.n_records += len(page)
             _read_page(project, design, one.assist, by_record, page, fetched)
-    if len(fetched.gone) == len(pushed):
+    # One that was deleted and pushed anew is not missed.
+    fetched.gone = [one.name for one in gone if one.wanted not in there]
+    if not there:
         raise BadInput(
             f"{connection.url} has no dataset of round {design.name!r} any more "
             f"({', '.join(fetched.gone)}); all answers read so far are kept; "
@@ -259,12 +259,9 @@ def watch(
     Raises:
         BadInput: What waiting does not mend.
     """
-    connection: Connection | None = None
     while True:
         try:
-            if connection is None:
-                connection = Connection(find_address(project.dir, url))
-            pulled = pull(project, round_name, connection=connection)
+            pulled = pull(project, round_name, url=url)
         except ServiceFailed as error:
             on_trouble(str(error))
         else:

@@ -105,26 +105,26 @@ def push(
             "this server hides suggestions; `workbench argilla down`, then `workbench argilla up "
             "--assist`"
         )
-    connection = Connection(address)
-    name = workspace or next((one.workspace for one in earlier), WORKSPACE)
-    place = find_workspace(connection, name)
-    members = add_annotators(connection, place, list(annotators))
-    chosen = [one for one in waiting if first is None or one.place < first]
-    pusher = _Pusher(project, connection, place, round_id, design, assist, now)
-    for wanted in sorted({one.wanted for one in chosen}):
-        pusher.open(wanted, earlier)
-    pusher.send(chosen, on_count)
-    return Pushed(
-        round_name=design.name,
-        url=connection.url,
-        workspace=name,
-        assist=assist,
-        datasets=pusher.done(),
-        members=tuple(members),
-        n_answered=n_answered,
-        n_later=len(waiting) - len(chosen),
-        not_shown=pusher.not_shown,
-    )
+    with Connection(address) as connection:
+        name = workspace or next((one.workspace for one in earlier), WORKSPACE)
+        place = find_workspace(connection, name)
+        members = add_annotators(connection, place, list(annotators))
+        chosen = [one for one in waiting if first is None or one.place < first]
+        pusher = _Pusher(project, connection, place, round_id, design, assist, now)
+        for wanted in sorted({one.wanted for one in chosen}):
+            pusher.open(wanted, earlier)
+        pusher.send(chosen, on_count)
+        return Pushed(
+            round_name=design.name,
+            url=connection.url,
+            workspace=name,
+            assist=assist,
+            datasets=pusher.done(),
+            members=tuple(members),
+            n_answered=n_answered,
+            n_later=len(waiting) - len(chosen),
+            not_shown=pusher.not_shown,
+        )
 
 
 def _check_assist(earlier: Sequence[ArgillaDataset], assist: bool) -> None:
@@ -306,7 +306,10 @@ class _Pusher:
         shown = "tie" if ai_label == "tie" else "left" if ai_label == left else "right"
         sure = None if p_a is None else {"A": p_a, "B": 1.0 - p_a}.get(ai_label)
         suggestion = self._connection.rg.Suggestion(
-            mapping.VERDICT, shown, score=sure, agent=self._design.label
+            mapping.VERDICT,
+            shown,
+            score=sure,
+            agent=re.sub(r"[^A-Za-z0-9:./ _-]", "-", self._design.label)[:200],
         )
         return [suggestion]
 
