@@ -2,7 +2,7 @@
 
 Elasticsearch keeps a copy of the records; here there is none. The server writes every fact to SQL
 before it tells the search engine, so the write hooks have nothing to do but to follow who answered
-what (`holds`).
+what (`holds`) and how many records are open (`counts`).
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from argilla_server.search_engine.base import (
 )
 from sqlalchemy import and_, func, literal, not_, or_, select, true
 
-from . import filters, holds, queue, texts
+from . import counts, filters, holds, queue, texts
 from .json_sql import Condition, elements, has_text
 from .similarity import nearest
 
@@ -71,6 +71,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
     async def delete_index(self, dataset: Any) -> None:
         """Nobody holds records of a deleted dataset."""
         holds.forget(dataset.id)
+        counts.dataset_deleted(dataset.id)
 
     async def configure_metadata_property(self, dataset: Any, metadata_property: Any) -> None:
         """Nothing to do."""
@@ -80,14 +81,16 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
 
     async def index_records(self, dataset: Any, records: Any) -> None:
         """Records came."""
-        holds.of(dataset.id).records_changed()
+        counts.records_changed(dataset.id)
 
     async def partial_record_update(self, record: Any, **update: Any) -> None:
-        """Nothing to do."""
+        """A record may be complete now, or pending again."""
+        if "status" in update:
+            counts.status_saved(record)
 
     async def delete_records(self, dataset: Any, records: Any) -> None:
         """Records went."""
-        holds.of(dataset.id).records_changed()
+        counts.records_changed(dataset.id)
 
     async def update_record_response(self, response: Any) -> None:
         """An answer ends its author's hold; a draft keeps it."""
@@ -113,8 +116,9 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         """How many records of a published dataset there are, in all and by status."""
         if dataset.is_draft:
             return {}
-        query = select(Record.status, func.count()).where(Record.dataset_id == dataset.id)
-        return await _counts(query.group_by(Record.status))
+        async with _reading() as session:
+            found = await counts.of_records(session, dataset.id)
+        return {"total": sum(found.values()), **found}
 
     async def get_dataset_user_progress(self, dataset: Any, user: Any) -> dict[str, int]:
         """How many answers of a person there are, in all and by status."""
@@ -124,8 +128,12 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
             select(Response.status, func.count())
             .join(Record, Record.id == Response.record_id)
             .where(Record.dataset_id == dataset.id, Response.user_id == user.id)
+            .group_by(Response.status)
         )
-        return await _counts(query.group_by(Response.status))
+        async with _reading() as session:
+            rows = (await session.execute(query)).all()
+        found = {str(status.value): n for status, n in rows}
+        return {"total": sum(found.values()), **found}
 
     # --- search
 
@@ -152,14 +160,11 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         held = holds.of(dataset.id)
         async with held.lock, _reading() as session:
             blocked = await _blocked(session, dataset, held.by_others(user_id))
+            ask = _Ask(dataset, query, filter, sort, user_id, blocked)
             if query is None and not sort and _is_queue(filter):
-                ids = (
-                    await session.scalars(queue.page(dataset.id, user_id, blocked, offset, limit))
-                ).all()
-                total = await _queue_length(session, held, dataset.id, user_id, blocked)
-                found = _answer([(record, 1.0) for record in ids], total)
+                ids = await queue.page(session, dataset.id, user_id, blocked, offset, limit)
+                found = _answer([(record, 1.0) for record in ids], await _known_total(session, ask))
             else:
-                ask = _Ask(dataset, query, filter, sort, user_id, blocked)
                 found = await _page(session, ask, offset, limit)
             held.hold(user_id, [item.record_id for item in found.items])
             return found
@@ -245,13 +250,6 @@ def _answer(scored: list[tuple[UUID, float]], total: int | None) -> Any:
     return SearchResponses(items=items, total=total or 0)
 
 
-async def _counts(query: Any) -> dict[str, int]:
-    async with _reading() as session:
-        rows = (await session.execute(query)).all()
-    counts = {str(getattr(status, "value", status)): n for status, n in rows}
-    return {"total": sum(counts.values()), **counts}
-
-
 def _parts(given: Any) -> list[Any]:
     if given is None:
         return []
@@ -307,17 +305,6 @@ async def _blocked(session: Any, dataset: Any, held: dict[UUID, int]) -> list[UU
     return surely + [record for record, n in answered if n + held[record] >= wanted]
 
 
-async def _queue_length(
-    session: Any, held: holds.Holds, dataset_id: UUID, user_id: UUID, blocked: list[UUID]
-) -> int:
-    n_open = held.n_open
-    if n_open is None:
-        n_open = int(await session.scalar(queue.n_open(dataset_id)))
-        held.counted(n_open)
-    not_mine = await session.scalar(queue.n_not_mine(dataset_id, user_id, blocked))
-    return max(0, n_open - int(not_mine))
-
-
 async def _conditions(session: Any, ask: _Ask) -> list[Condition]:
     conditions: list[Condition] = [Record.dataset_id == ask.dataset.id]
     if ask.filter is not None:
@@ -337,13 +324,7 @@ async def _text(session: Any, ask: _Ask) -> list[Condition]:
     ]
     conditions = []
     for term in texts.parse(ask.query.q):
-        found = or_(
-            *(
-                has_text(Record.fields, part, name, kind)
-                for part in term.parts
-                for name, kind in fields
-            )
-        )
+        found = or_(*(has_text(Record.fields, part, fields) for part in term.parts))
         conditions.append(not_(func.coalesce(found, False)) if term.negated else found)
     return conditions
 
@@ -362,10 +343,33 @@ async def _order(session: Any, ask: _Ask) -> list[Any]:
     return [*terms, Record.inserted_at.asc(), Record.id.asc()]
 
 
+async def _known_total(session: Any, ask: _Ask) -> int | None:
+    """How many records pass, where that is known without a look at each."""
+    if ask.query is not None:
+        return None
+    if ask.filter is None and not ask.blocked:
+        return sum((await counts.of_records(session, ask.dataset.id)).values())
+    if ask.user_id is not None and _is_queue(ask.filter):
+        n_open = (await counts.of_records(session, ask.dataset.id)).get("pending", 0)
+        mine = [part for part in _parts(ask.filter) if _is_pending_for_user(part)]
+        if mine:
+            not_mine = await queue.n_not_mine(session, ask.dataset.id, ask.user_id, ask.blocked)
+            return max(0, n_open - not_mine)
+    return None
+
+
 async def _page(session: Any, ask: _Ask, offset: int, limit: int) -> Any:
     where = await _conditions(session, ask)
     order = await _order(session, ask)
-    ids = select(Record.id).where(*where).order_by(*order).offset(offset).limit(limit)
-    found = (await session.scalars(ids)).all()
-    total = await session.scalar(select(func.count()).select_from(Record).where(*where))
-    return _answer([(record, 1.0) for record in found], total)
+    page = select(Record.id).where(*where).order_by(*order).offset(offset).limit(limit)
+    total = await _known_total(session, ask)
+    if total is not None:
+        ids = (await session.scalars(page)).all()
+        return _answer([(record, 1.0) for record in ids], total)
+    # One question both finds and counts: what reads every record does so once.
+    rows = (await session.execute(page.add_columns(func.count().over()))).all()
+    if not rows and offset:
+        total = await session.scalar(select(func.count()).select_from(Record).where(*where))
+    else:
+        total = rows[0][1] if rows else 0
+    return _answer([(row[0], 1.0) for row in rows], total)

@@ -16,10 +16,6 @@ from uuid import UUID
 PATIENCE_S = 15 * 60.0
 # A page of Argilla's bulk view; somebody who fetches more holds the newest.
 MOST_HELD = 100
-# To count a hundred thousand open records takes longer than to find the next ten: a count above
-# this is believed for a while, and is then too large by the answers of that while.
-LARGE = 5_000
-BELIEVED_S = 30.0
 
 
 class Holds:
@@ -30,22 +26,6 @@ class Holds:
         self._clock = clock
         self._seen: dict[UUID, float] = {}
         self._held: dict[UUID, dict[UUID, None]] = defaultdict(dict)
-        self._count: tuple[float, int] | None = None
-
-    @property
-    def n_open(self) -> int | None:
-        """The number of open records, where it was counted lately and is large."""
-        if self._count is None or self._clock() - self._count[0] > BELIEVED_S:
-            return None
-        return self._count[1]
-
-    def counted(self, n_open: int) -> None:
-        """Remember a count."""
-        self._count = (self._clock(), n_open) if n_open > LARGE else None
-
-    def records_changed(self) -> None:
-        """Records came or went: count again."""
-        self._count = None
 
     def by_others(self, user_id: UUID) -> dict[UUID, int]:
         """How many other people hold each record that anybody else holds."""

@@ -4,7 +4,9 @@ Argilla stores fields, metadata, answers and suggestions as JSON text with escap
 nothing here compares the stored text itself.
 """
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
@@ -29,6 +32,8 @@ from sqlalchemy.sql.selectable import ScalarSelect, Select
 SQLITE = async_engine.dialect.name == "sqlite"
 
 Condition = ColumnElement[bool]
+# SQLite takes patterns up to 50,000 bytes; nobody types a word of this length.
+_LONGEST = 1000
 _WHOLE = array([], type_=Text)  # the path of a value itself, for PostgreSQL's #>>
 
 
@@ -116,21 +121,45 @@ def in_code_points(text: Any) -> Any:
     return text if SQLITE else cast(text, Text).collate("C")
 
 
-def has_text(column: Any, part: str, field: str, kind: str) -> Condition:
-    """Whether the words of a field contain `part` (lower-case).
+def has_text(column: Any, part: str, fields: Sequence[tuple[str, str]]) -> Condition:
+    """Whether the words of one of the fields contain `part` (lower-case).
 
     Args:
         column: The JSON column of the fields.
         part: What to look for, in lower case.
-        field: The field's name.
-        kind: "text", "chat" (its messages' contents) or "custom" (any string in it).
+        fields: Names and kinds: "text", "chat" (its messages' contents) or "custom" (any string
+            in it).
     """
-    if SQLITE:
-        found = _sqlite_text(column, part, field, kind)
-        # ASCII letters and digits are stored as they are: a cheap look first.
-        if part.isascii() and part.isalnum():
-            return and_(func.instr(func.lower(cast(column, String)), part) > 0, found)
+    one_has = _sqlite_text if SQLITE else _postgres_text
+    found = or_(*(one_has(column, part, name, kind) for name, kind in fields))
+    # Most records are passed over by a look at the stored text, without reading its JSON.
+    plain = max(_plain_runs(part), key=len, default="")[:_LONGEST]
+    if not plain:
         return found
+    stored = json.dumps(plain)[1:-1]
+    return and_(_like(cast(column, Text), stored), found)
+
+
+def _plain_runs(text: str) -> list[str]:
+    """The pieces of a text whose stored form is known in any case: ASCII, or of no case."""
+    runs = [""]
+    for char in text:
+        if char.isascii() or char.upper() == char == char.lower():
+            runs[-1] += char
+        elif runs[-1]:
+            runs.append("")
+    return runs
+
+
+def _like(text: Any, part: str) -> Condition:
+    """Whether a text contains a part, whatever the case of its ASCII letters."""
+    pattern = "%" + re.sub("([%_!])", r"!\1", part) + "%"
+    # SQLite's LIKE looks past case by itself; PostgreSQL's does not.
+    found = text.like(pattern, escape="!") if SQLITE else text.ilike(pattern, escape="!")
+    return found  # type: ignore[no-any-return]  # a column of any type
+
+
+def _postgres_text(column: Any, part: str, field: str, kind: str) -> Condition:
     steps = {"text": "", "chat": "[*].content", "custom": ".**"}[kind]
     path = f'$."{field}"{steps} ? (@.type() == "string")'
     each = (
@@ -144,16 +173,20 @@ def has_text(column: Any, part: str, field: str, kind: str) -> Condition:
 
 
 def _sqlite_text(column: Any, part: str, field: str, kind: str) -> Condition:
-    has: Callable[..., Any] = func.workbench_has
+    def has(words: Any) -> Condition:
+        if _plain_runs(part) == [part] and len(part) <= _LONGEST:
+            return _like(words, part)
+        # This calls Python, which holds up all other requests meanwhile.
+        return func.workbench_has(words, part) == 1
+
     if kind == "text":
-        in_text: Condition = has(func.json_extract(column, _path(field)), part) == 1
-        return in_text
+        return has(func.json_extract(column, _path(field)))
     if kind == "chat":
         each = func.json_each(column, _path(field)).table_valued("value", "type")
         content = func.json_extract(each.c.value, "$.content")
-        found = and_(each.c.type == "object", has(content, part) == 1)
+        found = and_(each.c.type == "object", has(content))
     else:
         each = func.json_tree(column, _path(field)).table_valued("atom", "type")
-        found = and_(each.c.type == "text", has(each.c.atom, part) == 1)
+        found = and_(each.c.type == "text", has(each.c.atom))
     query: Select[Any] = select(literal(1)).select_from(each).where(found)
     return exists(query)

@@ -1,5 +1,6 @@
 """The server: Argilla's application behind the guard, under uvicorn, on a socket it was given."""
 
+import gc
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -51,4 +52,7 @@ def run(told: dict[str, Any], report: Callable[..., None]) -> None:
         timeout_graceful_shutdown=GOODBYE_S,
     )
     server = _Server(config, lambda: report(username=prepared.username, password=prepared.password))
+    # What was imported stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[socket.socket(fileno=told["socket"])])
