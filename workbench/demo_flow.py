@@ -119,12 +119,12 @@ def build_flow(folder: Path, now: float, on_stage: OnStage, cast: Cast, size: Si
     """
     _write_files(folder, cast, size)
     with _reached(Project.open(folder), cast) as project:
+        began = now - BEGAN_S
         before = [
-            _generate(project, on_stage),
+            _generate(project, on_stage, began),
             _revise(project, on_stage, size.n_revised),
             _judge(project, on_stage),
         ]
-        began = now - BEGAN_S
         on_stage("draw the audit", 0, None)
         drawn = draw_round(project, draw_options(project), now=began)
         answered, asked = 0, sum(drawn.n_new.values())
@@ -201,7 +201,7 @@ def _reached(project: Project, cast: Cast) -> Iterator[Project]:
         )
 
 
-def _generate(project: Project, on_stage: OnStage) -> str:
+def _generate(project: Project, on_stage: OnStage, began: float) -> str:
     own = project.config.generate
     prompts = replace(read_prompts(project.dir / own.prompts), source=own.prompts)
     wanted = samplings(project, chosen_models(project, ()), None)
@@ -212,6 +212,7 @@ def _generate(project: Project, on_stage: OnStage) -> str:
         Limits(own.budget_usd, own.max_requests),
         retry_failed=True,  # of a run that was cut off
         on_standing=_told(on_stage, "{judge} answers customers"),
+        now=began,  # no pair is younger than the round that it is drawn into
     )
     _check(done.runs)
     (run,) = done.runs

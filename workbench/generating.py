@@ -83,6 +83,7 @@ def generate_all(
     retry_failed: bool = False,
     make_pairs: bool = True,
     on_standing: Callable[[Standing], None] | None = None,
+    now: float | None = None,
 ) -> Generated:
     """Ask every model for what is pending; one whose service fails does not stop the others.
 
@@ -94,6 +95,7 @@ def generate_all(
         retry_failed: Sample again what failed before.
         make_pairs: Put the pairs of all candidates into the store.
         on_standing: Called a few times a second.
+        now: The time to record for the pairs, Unix seconds; the clock's where None.
 
     Raises:
         BadInput: Another run is going on, or a model cannot be asked as it is set.
@@ -108,7 +110,9 @@ def generate_all(
         )
         own = project.config.generate
         pairs = (
-            put_pairs(project.dir, project.store, project.config, own.pairs_per_prompt, own.seed)
+            put_pairs(
+                project.dir, project.store, project.config, own.pairs_per_prompt, own.seed, now
+            )
             if make_pairs
             else None
         )

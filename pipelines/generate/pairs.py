@@ -32,7 +32,12 @@ class PairsMade:
 
 
 def put_pairs(
-    project_dir: Path, store: PairStore, config: RunConfig, per_prompt: int, seed: int
+    project_dir: Path,
+    store: PairStore,
+    config: RunConfig,
+    per_prompt: int,
+    seed: int,
+    now: float | None = None,
 ) -> PairsMade:
     """Put the pairs of all candidates into the store; what is there stays, only new ones come.
 
@@ -42,13 +47,14 @@ def put_pairs(
         config: Kept with the import.
         per_prompt: At most so many pairs of each prompt; 0: all of them.
         seed: Of which ones, and of which response is A.
+        now: The time to record, Unix seconds; the clock's where None.
 
     Raises:
         BadInput: The store cannot be written.
     """
     known = set(store.pair_ids())
     counts = PairCounts()
-    path = project_dir / "runs" / "generate" / "pairs.partial.jsonl"
+    path = project_dir / "runs" / "generate" / "generated-pairs.jsonl"
     try:
         with path.open("w", encoding="utf-8") as file:
             for pair in pairs_of(
@@ -59,7 +65,7 @@ def put_pairs(
                     values = pair.model_dump(mode="json", exclude_defaults=True)
                     file.write(json.dumps(values, ensure_ascii=False) + "\n")
         if counts.n_new:
-            import_file(store, path, config, format="pairs", strict=True)
+            import_file(store, path, config, format="pairs", strict=True, now=now)
     except OSError as error:
         raise BadInput(
             f"{path}: cannot be written ({error.strerror or error}); the candidates are kept: make "

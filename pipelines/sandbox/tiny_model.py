@@ -105,7 +105,12 @@ def new_model(n_tokens: int, shape: Shape, seed: int) -> LlamaForCausalLM:
     )
     with torch.random.fork_rng(devices=[]):  # the library draws from torch's own generator
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)
+    # What `transformers serve` goes by: without it every reply is the likeliest one, whose faults
+    # are few; and all words may come.
+    model.generation_config.do_sample = True
+    model.generation_config.top_k = 0
+    return model
 
 
 def encode_prompt(tokenizer: Any, message: str) -> list[int]:

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from pipelines.generate.reading import read_candidates
 from pipelines.models.endpoint import Endpoint, EndpointEngine
 from pipelines.models.engine import Reply, Request
 from pipelines.records import Message
+from pipelines.sandbox.world import find_situation, score
 from workbench.cli import main
+from workbench.data_files import data_dir
 from workbench.project import Project
 
 _START_S = 120.0
@@ -105,6 +107,22 @@ def test_it_ignores_logprobs_and_that_is_noticed_at_once(address, llama):
         ask(address, str(llama), requests)
 
 
+def runner(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    """Runs a command on the project; what its --json says."""
+
+    def run(*arguments: str) -> Any:
+        command = ["workbench", *arguments, "--project", str(project.dir), "--json"]
+        monkeypatch.setattr("sys.argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert not ended.value.code
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
 def test_a_project_goes_through_generate_and_judge(
     address, long_llama, tmp_path, monkeypatch, capsys
 ):
@@ -124,14 +142,7 @@ def test_a_project_goes_through_generate_and_judge(
         )
     (project.dir / "p.txt").write_text("Why does the kettle sing?\nWhich is better?\n")
 
-    def run(*arguments: str) -> Any:
-        command = ["workbench", *arguments, "--project", str(project.dir), "--json"]
-        monkeypatch.setattr("sys.argv", command)
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        assert not ended.value.code
-        return json.loads(capsys.readouterr().out)
-
+    run = runner(project, monkeypatch, capsys)
     found = run("generate", "--prompts", str(project.dir / "p.txt"))
     (generated,) = found["runs"]
     assert (generated["n_drawn"], generated["n_candidates"]) == (2, 8)
@@ -141,3 +152,34 @@ def test_a_project_goes_through_generate_and_judge(
     # It speaks no sense, so no verdict can be read; each is kept as such.
     assert judged["n_pending"] == 0
     assert judged["n_judged"] + sum(judged["failed"].values()) == len(project.store)
+
+
+def test_a_project_with_the_tiny_model_of_the_help_desk_goes_through_generate_and_judge(
+    address, tmp_path, monkeypatch, capsys
+):
+    """The shipped model as it is: it answers customers; as a judge it can only talk."""
+    helpdesk = data_dir() / "helpdesk"
+    project = Project.create(tmp_path / "project")
+    with (project.dir / "project.toml").open("a") as config:
+        for section, more in (("models", "max_tokens = 64"), ("judges", 'mode = "verdict"')):
+            config.write(
+                f'[[{section}]]\nname = "tiny"\nmodel = "{helpdesk / "model"}"\n'
+                f'base_url = "{address}"\nconcurrency = 2\n{more}\n'
+            )
+    prompts = (helpdesk / "prompts-held-out.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (project.dir / "prompts.jsonl").write_text("".join(prompts[:4]), encoding="utf-8")
+    run = runner(project, monkeypatch, capsys)
+    found = run("generate", "-n", "3")
+    (generated,) = found["runs"]
+    assert (generated["n_candidates"], generated["failed"]) == (12, {})
+    kept = [
+        score(situation, one.response or "")
+        for one in read_candidates(project.dir)
+        if (situation := find_situation(str(one.prompt))) is not None
+    ]
+    assert sum(one["fluent"] for one in kept) >= 10
+    assert len(project.store) == found["pairs"]["n_pairs"] >= 8
+    (judged,) = run("judge")["judges"]
+    assert judged["n_pending"] == 0
+    failed = sum(judged["failed"].values())
+    assert judged["n_judged"] + failed == 2 * len(project.store) or failed == len(project.store)

@@ -27,7 +27,7 @@ from pipelines.models.retry import Backoff
 from pipelines.preferences.combine import combine_judge
 from pipelines.records import Message
 from pipelines.sandbox.grammar import compose, draw_reply, draw_situation, find_situation
-from pipelines.sandbox.scoring import faults, true_preference
+from pipelines.sandbox.scoring import faults, score, true_preference
 from workbench.cli import main
 from workbench.data_files import data_dir
 from workbench.project import Project
@@ -326,8 +326,31 @@ def test_whatever_it_says_is_marked_as_simulated(server):
     assert "simulated" in answer["choices"][0]["message"]["content"]
     with urllib.request.urlopen(f"{server}/models") as response:
         names = [one["id"] for one in json.loads(response.read())["data"]]
-    assert len(names) == 8
-    assert all("simulated" in name for name in names)
+    assert len(names) == 9
+    assert [name for name in names if "simulated" not in name] == ["helpdesk-tiny"]
+
+
+def test_the_tiny_model_beside_them_is_real_and_says_so(server):
+    situations = [draw_situation(random.Random(40 + seed)) for seed in range(30)]
+    asked = [
+        Request((Message(role="user", content=one.text),), 64, temperature=1.0, seed=seed)
+        for seed, one in enumerate(situations)
+    ]
+    replies = ask(server, "helpdesk-tiny", *asked)
+    assert [one.failure for one in replies] == [None] * 30
+    fluent = [score(a, b.text or "")["fluent"] for a, b in zip(situations, replies, strict=True)]
+    assert sum(fluent) >= 25
+    assert ask(server, "helpdesk-tiny", *asked[::-1])[::-1] == replies  # in any order and company
+    body = {"model": "helpdesk-tiny", "messages": [{"role": "user", "content": "Hello"}], "n": 2}
+    request = urllib.request.Request(f"{server}/chat/completions", json.dumps(body).encode())
+    with urllib.request.urlopen(request) as response:
+        assert response.headers["X-Simulated"] == "false"
+        said = json.loads(response.read())
+    assert said["system_fingerprint"] == "helpdesk-tiny"
+    assert len(said["choices"]) == 2
+    long = ask(server, "helpdesk-tiny", Request((Message(role="user", content="Hello " * 400),), 9))
+    assert long[0].failure == "error"
+    assert "over the context length of 256" in (long[0].detail or "")
 
 
 def test_a_stream_is_the_same_answer_word_by_word(server):
