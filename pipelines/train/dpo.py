@@ -133,26 +133,30 @@ class SoftDPOTrainer(ByLength, DPOTrainer):
         beta = self.settings.beta
         margin = beta * (chosen.ratio - rejected.ratio).detach()
         on = mask[:, 1:]
-        entropy = (outputs.entropy[:, -on.shape[1] :].detach() * on).sum() / on.sum().clamp(min=1)
+        of_rows = (outputs.entropy[:, -on.shape[1] :].detach() * on).sum(dim=1)
+        first, second = (of_rows / on.sum(dim=1).clamp(min=1)).chunk(2)
+        entropy = (first + second) / 2.0
         figures = torch.stack(
             [
-                (margin > 0).float().mean(),
-                margin.mean(),
-                beta * chosen.ratio.detach().mean(),
-                beta * rejected.ratio.detach().mean(),
-                chosen.logp.detach().mean(),
-                rejected.logp.detach().mean(),
-                p.float().mean(),
+                (margin > 0).float(),
+                margin,
+                beta * chosen.ratio.detach(),
+                beta * rejected.ratio.detach(),
+                chosen.logp.detach(),
+                rejected.logp.detach(),
+                p.float(),
                 entropy,
-            ]
+            ],
+            dim=1,
         )
         names = (
             "rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected",
             "logps/chosen", "logps/rejected", "label_mean", "entropy",
         )  # fmt: skip
-        gathered = self.accelerator.gather(figures).view(-1, len(names)).mean(dim=0).tolist()
-        for name, value in zip(names, gathered, strict=True):
-            metrics[name].append(value)
+        # A pair at a time, so that the last batch of an evaluation counts by its size.
+        gathered = self.accelerator.gather_for_metrics(figures).T.tolist()
+        for name, values in zip(names, gathered, strict=True):
+            metrics[name].extend(values)
 
 
 def preference_dataset(rows: Sequence[PreferenceRow], labels: str) -> Dataset:

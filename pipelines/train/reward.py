@@ -71,13 +71,13 @@ class SoftRewardTrainer(ByLength, RewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def _note(self, metrics: Any, chosen: Tensor, rejected: Tensor) -> None:
-        both = torch.cat([chosen, rejected])
         figures = torch.stack(
-            [(chosen > rejected).float().mean(), (chosen - rejected).mean(), both.mean()]
+            [(chosen > rejected).float(), chosen - rejected, (chosen + rejected) / 2.0], dim=1
         )
-        gathered = self.accelerator.gather(figures).view(-1, 3).mean(dim=0).tolist()
-        for name, value in zip(("accuracy", "margin", "reward"), gathered, strict=True):
-            metrics[name].append(value)
+        # A pair at a time, so that the last batch of an evaluation counts by its size.
+        gathered = self.accelerator.gather_for_metrics(figures).T.tolist()
+        for name, values in zip(("accuracy", "margin", "reward"), gathered, strict=True):
+            metrics[name].extend(values)
 
 
 def reward_trainer(
