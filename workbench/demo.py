@@ -127,7 +127,7 @@ def make_demo(
             f"{folder}: cannot be written ({error.strerror}); give the demo another --dir"
         ) from error
     finally:
-        if building != kept:
+        if building != kept or not (kept / "runs").is_dir():  # nothing was answered
             shutil.rmtree(building, ignore_errors=True)
     return made
 
