@@ -213,6 +213,17 @@ class ReviseSection(Section):
     max_requests: Count | None = None
 
 
+class RunSection(Section):
+    """`[run]`: what `workbench run` does when no recipe is named."""
+
+    stages: tuple[
+        Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"], ...
+    ] = ("generate", "judge", "audit", "pairs", "export", "train")
+    methods: tuple[
+        Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "grpo"], ...
+    ] = ("dpo",)
+
+
 class RunConfig(Section):
     """The whole run file."""
 
@@ -230,6 +241,7 @@ class RunConfig(Section):
     revise: ReviseSection = ReviseSection()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    run: RunSection = RunSection()
 
     @model_validator(mode="after")
     def _judges_have_names_of_their_own(self) -> Self:

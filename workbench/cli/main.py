@@ -27,6 +27,7 @@ from workbench.cli import (
     pairs,
     report,
     revise,
+    run,
     sandbox,
     selftest,
     serve,
@@ -61,6 +62,7 @@ app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("run")(run.run)
 app.command("selftest")(selftest.selftest)
 app.command("serve")(serve.serve)
 app.add_typer(annotator.app, name="annotator")
