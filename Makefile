@@ -10,7 +10,7 @@ CHECKED := pipelines workbench tests benchmarks data
 
 .PHONY: help demo test check lint types contracts clean
 help:
-	@echo "make demo    environment, install, sample project, UI on http://127.0.0.1:$(PORT)"
+	@echo "make demo    environment, install, the whole flow on a small world, UI on http://127.0.0.1:$(PORT)"
 	@echo "make test    environment, everything the tests need, all tests"
 	@echo "make check   lint, types, import contracts"
 	@echo "make clean   remove the environment (never your projects)"
