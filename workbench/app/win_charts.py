@@ -25,6 +25,7 @@ def bars_figure(series: Sequence[Series], axis: str, line: float | None = None) 
     groups = list(dict.fromkeys(group for _, rows in series for group, _ in rows))
     for number, (name, rows) in enumerate(series):
         shown = [(group, value) for group, value in rows if value is not None]
+        colour = _COLOURS[number % len(_COLOURS)]
         figure.add_bar(
             orientation="h",
             name=name,
@@ -35,12 +36,21 @@ def bars_figure(series: Sequence[Series], axis: str, line: float | None = None) 
                 "symmetric": False,
                 "array": [value.high - value.estimate for _, value in shown],
                 "arrayminus": [value.estimate - value.low for _, value in shown],
-                "color": "#404040",
-                "thickness": 1.5,
+                "color": colour,
+                "thickness": 2.5,
             },
+            # Half transparent, so that the interval is seen on it, on a light page and a dark one.
             marker={
-                "color": _COLOURS[number % len(_COLOURS)],
-                "pattern": {"shape": _PATTERNS[number % len(_PATTERNS)], "fgcolor": "white"},
+                "color": f"rgba({_rgb(colour)},0.45)",
+                "line": {"color": colour, "width": 1},
+                "pattern": {
+                    "shape": _PATTERNS[number % len(_PATTERNS)],
+                    "bgcolor": f"rgba({_rgb(colour)},0.45)",
+                    "fgcolor": colour,
+                    "fgopacity": 0.6,
+                    "size": 6,
+                    "solidity": 0.15,
+                },
             },
             customdata=[(value.low, value.high, value.n) for _, value in shown],
             hovertemplate=(
@@ -56,7 +66,10 @@ def bars_figure(series: Sequence[Series], axis: str, line: float | None = None) 
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
     )
-    figure.update_yaxes(categoryorder="array", categoryarray=groups[::-1], automargin=True)
+    # From the top down, groups and the bars within them.
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=groups, autorange="reversed", automargin=True
+    )
     figure.update_xaxes(title=axis, tickformat=".0%", range=[0.0, 1.0], zeroline=False)
     return figure
 
@@ -74,6 +87,7 @@ def matrix_figure(names: Sequence[str], rates: Sequence[Sequence[Estimate | None
             y=list(names),
             text=text,
             texttemplate="%{text}",
+            textfont={"color": "#111111"},
             colorscale=[[0.0, "#B35806"], [0.5, "#F7F7F7"], [1.0, "#2166AC"]],
             zmin=0.0,
             zmax=1.0,
@@ -86,3 +100,8 @@ def matrix_figure(names: Sequence[str], rates: Sequence[Sequence[Estimate | None
     figure.update_xaxes(title="over this one", automargin=True)
     figure.update_layout(height=160 + 60 * len(names), margin={"l": 10, "r": 10, "t": 20, "b": 10})
     return figure
+
+
+def _rgb(colour: str) -> str:
+    """#0072B2 as 0,114,178."""
+    return ",".join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))

@@ -54,7 +54,7 @@ def _show_comparisons(folder: Path, found: EvaluationFound) -> None:
         {
             "pair": [row["pair"] or "(equal responses)" for row in listed],
             "judge": [row["judged"].get(judge) for row in listed],
-            "people": [row["people"] for row in listed],
+            "people": [_said(row["people"]) for row in listed],
             "characters, first": [row["chars_first"] for row in listed],
             "characters, second": [row["chars_second"] for row in listed],
         }
@@ -79,6 +79,10 @@ def _is(row: dict[str, Any], judge: str, ending: str) -> bool:
     if ending == _AGAINST:
         return people is not None and _side(people) != _side(score)
     return _side(score) == _ENDINGS[ending]
+
+
+def _said(people: float | None) -> str:
+    return "not asked" if people is None else {1: "first", 0: "tie", -1: "second"}[_side(people)]
 
 
 def _side(score: float) -> int:

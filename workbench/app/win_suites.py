@@ -70,8 +70,9 @@ def _show_changes(one: SuiteFound) -> None:
     for each in whole:
         gap = each.change.difference
         st.markdown(
-            f"From {plain(each.before)} to {plain(each.after)}: **{gap.estimate:+.1%}** "
-            f"({gap.low:+.1%} to {gap.high:+.1%}, n = {gap.n:,} paired outcomes, "
+            f"From {plain(each.before)} to {plain(each.after)}: "
+            f"**{100 * gap.estimate:+.1f} points** ({100 * gap.low:+.1f} to "
+            f"{100 * gap.high:+.1f}, n = {gap.n:,} paired outcomes, "
             f"p = {each.change.p_value:.3g})."
         )
     st.dataframe(table, hide_index=True, width="stretch")

@@ -158,7 +158,7 @@ def _show_sentences(one: MatchupFound) -> None:
         f"**{plain(_title(one))}**: {win.wins:,} wins, {win.ties:,} ties, {win.losses:,} "
         f"losses. Were the two alike, so much would be seen with p = {win.p_value:.3g} (exact, by "
         f"prompt; {one.p_adjusted:.3g} for all matchups together). With so many prompts a win rate "
-        f"{win.detectable:.1%} from one half would be shown in four of five evaluations. "
+        f"{100 * win.detectable:.1f} points from one half would show in four of five such runs. "
     )
     if one.n_same:
         said += f"{one.n_same:,} of the ties are equal responses. "
@@ -179,10 +179,19 @@ def _show_sentences(one: MatchupFound) -> None:
         said += (
             f"Corrected by {fixed.n_labelled:,} human labels: p = {fixed.p_value:.3g}; the judge "
             f"counts with weight {fixed.weight:.2f}, and is worth {fixed.gain:.1f} times the human "
-            f"labels. It gives the first policy {fixed.excess.estimate:+.1%} more than people do "
-            f"({fixed.excess.low:+.1%} to {fixed.excess.high:+.1%}, n = {fixed.excess.n:,})."
+            f"labels. {_excess_words(fixed.excess)}"
         )
     st.caption(said)
+
+
+def _excess_words(excess: Estimate) -> str:
+    """How much the judge favours the first policy beyond what people say."""
+    points = f"{abs(100 * excess.estimate):.1f} points"
+    than = "more" if excess.estimate >= 0.0 else "less"
+    return (
+        f"It gives the first policy {points} {than} than people do ({100 * excess.low:+.1f} to "
+        f"{100 * excess.high:+.1f}, n = {excess.n:,})."
+    )
 
 
 def _show_all(found: EvaluationFound) -> None:
