@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -319,10 +319,22 @@ def axe_script() -> str | None:
     return script.read_text(encoding="utf-8")
 
 
-def violations(page: Page, axe: str) -> list[str]:
-    """What axe finds wrong on the page as it stands: impact, rule, and the first elements."""
-    page.evaluate(axe)
-    found = page.evaluate("axe.run().then((result) => result.violations)")
+def violations(page: Page, axe: str, rules: Sequence[str] | None = None) -> list[str]:
+    """What axe finds wrong on the page as it stands: impact, rule, and the first elements.
+
+    Args:
+        page: The page.
+        axe: The source of axe-core.
+        rules: Only these rules; None for all.
+    """
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if rules is not None:
+        options["runOnly"] = list(rules)
+    found = page.evaluate(
+        "(options) => axe.run(document, options).then((result) => result.violations)", options
+    )
     return [
         f"{one['impact']}: {one['id']} ({one['help']}): "
         + "; ".join(str(node["target"]) for node in one["nodes"][:3])

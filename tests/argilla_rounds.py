@@ -45,7 +45,8 @@ def make_project(folder: Path, url: str, n_pairs: int = 30) -> Project:
     file = folder / "pairs.jsonl"
     file.write_text("".join(json.dumps(row(number)) + "\n" for number in range(n_pairs)))
     project = Project.open(folder)
-    import_file(project.store, file, project.config)
+    if n_pairs:
+        import_file(project.store, file, project.config)
     return project
 
 

@@ -17,6 +17,7 @@ from pipelines.errors import BadInput
 from pipelines.importing import ImportSummary, import_file
 from pipelines.records import HumanLabel, Judgment, Label, Message, PreferencePair
 from workbench.annotate.client import Connection, find_address
+from workbench.annotate.mapping import from_text
 from workbench.annotate.questions import Choice, find_choice
 from workbench.project import Project
 
@@ -208,8 +209,8 @@ def _pair(
         return PreferencePair(
             id=str(record.external_id or record.id),
             prompt=prompt,
-            response_a=a,
-            response_b=b,
+            response_a=from_text(a),
+            response_b=from_text(b),
             human=tuple(people),
             ai=tuple(judgments),
         )
@@ -220,13 +221,14 @@ def _pair(
 
 def _prompt(value: Any) -> str | tuple[Message, ...] | None:
     if isinstance(value, str):
-        return value
+        return from_text(value)
     turns = []
     for turn in value or ():
         said = turn if isinstance(turn, dict) else turn.model_dump()
         role = str(said.get("role", "")).casefold()
         try:
-            turns.append(Message(role=_ROLES.get(role, role), content=said.get("content")))  # type: ignore[arg-type]  # checked by the model
+            content = from_text(str(said.get("content") or ""))
+            turns.append(Message(role=_ROLES.get(role, role), content=content))  # type: ignore[arg-type]  # checked by the model
         except ValidationError:
             return None
     return tuple(turns) or None

@@ -5,6 +5,7 @@ stands: both can be computed again at any time, and neither tells anything about
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -28,6 +29,11 @@ MARKS = (1, 2, 3, 4, 5)
 EMPTY = "(This response is empty.)"
 # What Argilla takes at most.
 MAX_GUIDELINES, MAX_MESSAGE, MAX_MESSAGES = 10_000, 20_000, 500
+
+
+_JOINER = "\u2060"
+_MARKUP = re.compile("(<(?=[A-Za-z!/?])|&(?=[A-Za-z#]))")
+_JOINED = re.compile(f"([<&]){_JOINER}")
 
 
 class Unshowable(ValueError):
@@ -77,12 +83,26 @@ def record_fields(left: str, prompt_json: str, response_a: str, response_b: str)
     messages = [
         {"role": turn["role"], "content": part}
         for turn in turns
-        for part in _parts(turn["content"])
+        for part in _parts(as_text(turn["content"]))
     ]
     if len(messages) > MAX_MESSAGES:
         raise Unshowable(f"a prompt of {len(messages):,} turns; Argilla shows {MAX_MESSAGES}")
     one, other = (response_a, response_b) if left == "A" else (response_b, response_a)
-    return {"prompt": messages, "left": one or EMPTY, "right": other or EMPTY}
+    return {"prompt": messages, "left": as_text(one) or EMPTY, "right": as_text(other) or EMPTY}
+
+
+def as_text(text: str) -> str:
+    """A text that Argilla's pages show as it is.
+
+    They take even plain text for HTML: `kill <pid>` loses its "<pid>", "&lt;" becomes "<". An
+    invisible WORD JOINER behind the "<" or "&" makes it a character like any other.
+    """
+    return _MARKUP.sub(f"\\1{_JOINER}", text)
+
+
+def from_text(text: str) -> str:
+    """The inverse of `as_text`."""
+    return _JOINED.sub(r"\1", text)
 
 
 def _parts(text: str) -> list[str]:

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -20,13 +21,17 @@ KEPT = 8  # files, of all sessions together
 
 _lock = threading.Lock()
 _files: OrderedDict[str, Path] = OrderedDict()
-# Removed when the process ends in order.
-_root = tempfile.TemporaryDirectory(prefix="workbench-prepared-")
+
+
+@cache
+def _root() -> tempfile.TemporaryDirectory[str]:
+    """The folder of this process; removed when it ends in order."""
+    return tempfile.TemporaryDirectory(prefix="workbench-prepared-")
 
 
 def new_place(file_name: str) -> Path:
     """Where to write a file that will be handed out; its folder is there and is nobody else's."""
-    folder = Path(_root.name) / secrets.token_hex(8)
+    folder = Path(_root().name) / secrets.token_hex(8)
     folder.mkdir(mode=0o700)
     return folder / file_name
 

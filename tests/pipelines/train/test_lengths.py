@@ -52,7 +52,7 @@ def test_a_row_that_is_cut_must_keep_something_of_its_response(tokenizer):
 
 
 def test_refusing_names_how_many_and_the_longest(tokenizer):
-    with pytest.raises(BadInput, match="1 rows are longer than max_length = 10 tokens .* has 15"):
+    with pytest.raises(BadInput, match=r"1 rows are longer than max_length = 10 tokens .* has 15"):
         fit(rows(pair(1, 1, 1), pair(6, 6, 1)), tokenizer, 10, "refuse")
 
 

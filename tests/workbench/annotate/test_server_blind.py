@@ -218,7 +218,7 @@ def label_all(argilla: World, dataset: str, n_people: int) -> dict[str, int]:
     return answered
 
 
-@pytest.mark.parametrize(("n_records", "n_people", "wanted"), [(150, 10, 1), (40, 4, 2)])
+@pytest.mark.parametrize(("n_records", "n_people", "wanted"), [(150, 10, 1), (16, 4, 2)])
 def test_no_record_gets_more_answers_than_wanted(
     argilla: World, n_records: int, n_people: int, wanted: int
 ) -> None:

@@ -184,7 +184,7 @@ class Query:
         field = self.rng.choice([None, "a", "talk", "pair"])
         words = []
         for _ in range(self.rng.randint(1, 3)):
-            parts = [self.rng.choice(["alpha", "bet", "GAMM", "CAFÉ", "été", "ïv", "数据", "据", "it's", "50%", "under_", "xyz"]) for _ in range(self.rng.choice([1, 1, 2]))]  # fmt: skip  # noqa: E501
+            parts = [self.rng.choice(["alpha", "bet", "GAMM", "CAFÉ", "été", "ïv", "数据", "据", "it's", "50%", "under_", "ck\\sl", "xyz"]) for _ in range(self.rng.choice([1, 1, 2]))]  # fmt: skip  # noqa: E501
             negated = self.rng.random() < 0.2
             if self.rng.random() < 0.2:
                 parts = [" ".join(parts)]
