@@ -28,7 +28,7 @@ from pipelines.errors import BadInput
 from pipelines.toml_files import explain, read_toml
 
 StageName = Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"]
-# In this order; each is one function of `workbench.running_stages`.
+# In this order; each is one function of `workbench.running.stages`.
 STAGES: Mapping[StageName, str] = {
     "generate": "models answer prompts",
     "revise": "responses are criticised and revised by the constitution",

@@ -11,7 +11,7 @@ from pipelines.evaluate.result import EvaluationFound
 from pipelines.store import PairStore
 from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
-from workbench.evaluating_examples import COMPARISONS, OUTCOMES, read_lines
+from workbench.evaluating.examples import COMPARISONS, OUTCOMES, read_lines
 
 _WINS = "Comparisons"
 _ENDINGS = {"the first wins": 1, "a tie": 0, "the second wins": -1}

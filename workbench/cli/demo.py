@@ -12,7 +12,7 @@ import typer
 from pipelines.errors import BadInput
 
 if TYPE_CHECKING:
-    from workbench.demo import Build, Kind, MadeDemo, OnStage
+    from workbench.demo.place import Build, Kind, MadeDemo, OnStage
 
 HOST = "127.0.0.1"
 INTERRUPTED = 130  # as a shell reports it
@@ -68,7 +68,7 @@ def demo(
     Candidates, critique and revision, two judges, pairs, an audit that is part-labelled. An
     existing demo opens as it was left; nothing is ever made anew over it.
     """
-    from workbench.demo import find_demo, make_demo
+    from workbench.demo.place import find_demo, make_demo
 
     kind: Kind = "sample" if sample else "models" if model or judge else "help desk"
     folder = dir or _FOLDERS[kind]
@@ -112,11 +112,11 @@ def _build(
 ) -> "Build":
     """What makes the demo that was asked for."""
     if sample:
-        from workbench.demo_sample import build_sample
+        from workbench.demo.sample import build_sample
 
         return build_sample
-    from workbench.demo_flow import OWN_SIZE, SANDBOX_SIZE, Size, build_flow, sandbox_cast
-    from workbench.demo_models import own_cast, own_judges, read_mode
+    from workbench.demo.flow import OWN_SIZE, SANDBOX_SIZE, Size, build_flow, sandbox_cast
+    from workbench.demo.models import own_cast, own_judges, read_mode
 
     mode = read_mode(judge_mode)
     if model is not None and not judges:

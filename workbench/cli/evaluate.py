@@ -12,7 +12,7 @@ from pipelines.errors import ServiceFailed
 if TYPE_CHECKING:
     from pipelines.generate.runner import GenerateRun
     from pipelines.judge.runner import JudgeRun
-    from workbench.evaluating import Evaluated, Plan
+    from workbench.evaluating.run import Evaluated, Plan
 
 INTERRUPTED = 130  # as a shell reports it
 
@@ -58,9 +58,10 @@ def evaluate(
     Example: workbench evaluate sft dpo --suite red-team --suite over-refusal
     """
     from pipelines.judge.budget import Limits
-    from workbench import evaluating
     from workbench.cli.evaluate_text import found_lines, suite_lines, undone_lines
     from workbench.cli.judge_text import standing_bar
+    from workbench.evaluating.run import evaluate as run_evaluation
+    from workbench.evaluating.run import plan
     from workbench.project import Project
 
     opened = Project.open(project)
@@ -72,14 +73,12 @@ def evaluate(
         own.budget_usd if budget_usd is None else budget_usd,
         own.max_requests if max_requests is None else max_requests,
     )
-    planned = evaluating.plan(
-        opened, name, policies or (), judge or (), suite or (), prompts, limits
-    )
+    planned = plan(opened, name, policies or (), judge or (), suite or (), prompts, limits)
     if dry_run:
         _dry_run(planned, as_json)
         return
     with standing_bar() as on_standing:
-        done = evaluating.evaluate(planned, on_standing, retry_failed)
+        done = run_evaluation(planned, on_standing, retry_failed)
     if as_json:
         found = None if done.found is None else done.found.model_dump(mode="json")
         print(json.dumps({"folder": str(done.folder), "result": found}, indent=1))
@@ -94,7 +93,7 @@ def _dry_run(planned: "Plan", as_json: bool) -> None:
     from dataclasses import asdict
 
     from workbench.cli.evaluate_text import estimate_lines
-    from workbench.evaluating_estimate import estimates
+    from workbench.evaluating.estimate import estimates
 
     found = estimates(planned)
     if as_json:

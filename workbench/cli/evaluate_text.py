@@ -7,9 +7,9 @@ from pipelines.evaluate.result import EvaluationFound, MatchupFound, RankingFoun
 from pipelines.evaluate.suites import load_suite, suite_names
 from workbench.cli.judge_text import ENDED, duration
 from workbench.data_files import data_dir
-from workbench.evaluating import Evaluated, Plan
-from workbench.evaluating_estimate import EvaluationEstimate
-from workbench.evaluating_words import leak_sentence, seen_sentence, unknown_sentence, words
+from workbench.evaluating.estimate import EvaluationEstimate
+from workbench.evaluating.run import Evaluated, Plan
+from workbench.evaluating.words import leak_sentence, seen_sentence, unknown_sentence, words
 from workbench.project import Project
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipelines.run import Planned, StageName
-    from workbench.running import Asked, Told
-    from workbench.running_stages import Bars
+    from workbench.running.run import Asked, Told
+    from workbench.running.stages import Bars
 
 WAITING, INTERRUPTED = 1, 130
 
@@ -51,7 +51,7 @@ def run(
     It goes on where it was cut off, stops where people are needed, and says how to go on.
     Example: workbench run --recipe rlaif-dpo --sandbox --project try
     """
-    from workbench.running import Asked, find_recipe, of_project, recipes_dir, run_recipe
+    from workbench.running.run import Asked, find_recipe, of_project, recipes_dir, run_recipe
 
     if recipe == "list":
         _list(recipes_dir(), as_json)
@@ -60,7 +60,7 @@ def run(
 
     wanted = _stages(stages or ())
     if sandbox:
-        from workbench.running_sandbox import sandbox_project, simulated, simulated_people
+        from workbench.running.sandbox import sandbox_project, simulated, simulated_people
 
         opened, people = sandbox_project(project), simulated_people
     else:
@@ -160,7 +160,7 @@ def _tell(silent: bool) -> "Callable[[Told], None]":
 def _bars(silent: bool) -> "Bars":
     from workbench.cli.judge_text import standing_bar
     from workbench.cli.progress import count_progress
-    from workbench.running_stages import Bars
+    from workbench.running.stages import Bars
 
     if silent:
         return Bars(lambda: nullcontext(_unseen), lambda _: nullcontext(_unseen))

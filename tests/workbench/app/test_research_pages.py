@@ -14,8 +14,8 @@ import review_lab as lab
 from playwright.sync_api import Browser, Page, TimeoutError
 
 from workbench.app.listing import REVIEW, listed
-from workbench.demo import make_demo
-from workbench.demo_sample import build_sample
+from workbench.demo.place import make_demo
+from workbench.demo.sample import build_sample
 from workbench.project import Project
 
 pytestmark = pytest.mark.browser

@@ -15,8 +15,8 @@ from workbench.app.stamps import all_rounds_stamp
 from workbench.audit.extend import extend_round
 from workbench.db.models import Item, Skip, Slot, Vote
 from workbench.db.session import writing
-from workbench.demo import make_demo
-from workbench.demo_sample import build_sample
+from workbench.demo.place import make_demo
+from workbench.demo.sample import build_sample
 from workbench.export.options import ExportOptions, policy_of
 from workbench.export.run import run_export
 from workbench.project import Project

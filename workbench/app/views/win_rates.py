@@ -18,7 +18,7 @@ from workbench.app.win_charts import bars_figure, matrix_figure
 from workbench.app.win_examples import show_examples
 from workbench.app.win_suites import show_alignment, show_suites
 from workbench.app.words import download, estimates_table, for_chart, plain
-from workbench.evaluating_words import leak_sentence, seen_sentence, unknown_sentence
+from workbench.evaluating.words import leak_sentence, seen_sentence, unknown_sentence
 from workbench.project import Project
 
 _RATES, _ALL, _SUITES = "Win rates", "All against all", "Suites"

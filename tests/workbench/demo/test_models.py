@@ -19,7 +19,7 @@ from workbench.cli.main import app
 from workbench.data_files import data_dir
 from workbench.db.models import Annotator, Item, Vote
 from workbench.db.session import reading
-from workbench.demo_models import own_cast, read_name
+from workbench.demo.models import own_cast, read_name
 from workbench.project import Project
 
 HELPDESK = data_dir() / "helpdesk"

@@ -26,9 +26,9 @@ from workbench.audit.queue import Desk, SyncRequest, mint_token, sync
 from workbench.cli.main import app
 from workbench.db.models import Annotator, Item, Round, Skip, Vote
 from workbench.db.session import reading, writing
-from workbench.demo import MARK, MadeDemo, OnStage, find_demo, make_demo
-from workbench.demo_flow import PEOPLE, SHARE_LABELLED, Size, build_flow, sandbox_cast
-from workbench.demo_sample import build_sample
+from workbench.demo.flow import PEOPLE, SHARE_LABELLED, Size, build_flow, sandbox_cast
+from workbench.demo.place import MARK, MadeDemo, OnStage, find_demo, make_demo
+from workbench.demo.sample import build_sample
 from workbench.project import Project
 
 NOW = 1_790_000_000.0

@@ -8,14 +8,14 @@ from pipelines.generate.estimate import Estimate as GenerateEstimate
 from pipelines.generate.prompts import PromptFile
 from pipelines.judge.estimate import Estimate as JudgeEstimate
 from workbench.data_files import data_dir
-from workbench.evaluating_project import config_of
+from workbench.evaluating.project import config_of
 from workbench.generating import estimates as generate_estimates
 from workbench.generating import samplings
 from workbench.judging import estimates as judge_estimates
 from workbench.project import Project
 
 if TYPE_CHECKING:
-    from workbench.evaluating import Plan
+    from workbench.evaluating.run import Plan
 
 
 @dataclass(frozen=True)

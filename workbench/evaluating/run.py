@@ -21,8 +21,8 @@ from pipelines.judge.log import Spend
 from pipelines.judge.runner import JudgeRun, Standing
 from pipelines.judge.spec import JudgeSpec
 from workbench.data_files import data_dir
-from workbench.evaluating_measure import measure
-from workbench.evaluating_project import (
+from workbench.evaluating.measure import measure
+from workbench.evaluating.project import (
     Policy,
     config_of,
     evaluation_dir,

@@ -19,7 +19,7 @@ from pipelines.run import STAGES, Planned, Recipe, StageName, Step, changed, loa
 from pipelines.train.run_folder import write_json
 from workbench.data_files import data_dir
 from workbench.project import Project
-from workbench.running_stages import DO, Bars, Did, Task, depends_on, is_fresh, made_by, set_aside
+from workbench.running.stages import DO, Bars, Did, Task, depends_on, is_fresh, made_by, set_aside
 
 FOLDER = Path("runs") / "recipes"
 

@@ -26,7 +26,7 @@ from pipelines.sandbox.traits import load_traits
 from workbench.audit.draw import draw_round
 from workbench.audit.options import draw_options
 from workbench.data_files import data_dir
-from workbench.demo import BEGAN_S, MadeDemo, OnStage
+from workbench.demo.place import BEGAN_S, MadeDemo, OnStage
 from workbench.generating import chosen_models, generate_all, samplings
 from workbench.judging import judge_all
 from workbench.pairs.chain import make_pairs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.errors import BadInput
 from pipelines.judge.spec import Mode
-from workbench.demo_flow import Cast, quoted
+from workbench.demo.flow import Cast, quoted
 
 _ADDRESS = re.compile(r"(?P<url>https?://[^#\s]+)#(?P<model>\S+)")
 

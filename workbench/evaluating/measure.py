@@ -37,11 +37,11 @@ from workbench.audit.rounds import read_design
 from workbench.data_files import data_dir
 from workbench.db.models import Round, Vote
 from workbench.db.session import reading
-from workbench.evaluating_examples import write_comparisons, write_outcomes
+from workbench.evaluating.examples import write_comparisons, write_outcomes
 from workbench.project import Project
 
 if TYPE_CHECKING:
-    from workbench.evaluating import Plan, PlannedSuite
+    from workbench.evaluating.run import Plan, PlannedSuite
 
 _SIMULATED = "simulated"
 _SCORES = np.array([1.0, 0.0, 0.5, np.nan])  # of response_a, by label code; -1 is the last
@@ -180,7 +180,7 @@ def _reward_model(
     confidence: float,
 ) -> AlignmentFound:
     """Accuracy on the labelled pairs whose prompts the reward model was not trained on."""
-    from workbench.evaluating_rewards import rewards_of, trained_on
+    from workbench.evaluating.rewards import rewards_of, trained_on
 
     folder = parent.dir / "runs" / "train" / name
     pairs = parent.store.pairs(rows.tolist())

@@ -14,7 +14,7 @@ from workbench.audit.draw import draw_round
 from workbench.audit.label_files import read_labels
 from workbench.audit.options import draw_options
 from workbench.data_files import data_dir
-from workbench.demo import BEGAN_S, MadeDemo, OnStage
+from workbench.demo.place import BEGAN_S, MadeDemo, OnStage
 from workbench.project import Project
 from workbench.simulated import label_round
 

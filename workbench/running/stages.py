@@ -231,7 +231,7 @@ def train(task: Task) -> Did:
     from pipelines.train.needs import require_trainers
 
     require_trainers()
-    from workbench.running_training import prepared_run
+    from workbench.running.training import prepared_run
 
     step, project = task.step, task.project
     settings = _train_settings(task)
@@ -299,8 +299,8 @@ def _free_memory() -> None:
 
 def evaluate(task: Task) -> Did:
     """`workbench evaluate`."""
-    from workbench.evaluating import evaluate as run_evaluation
-    from workbench.evaluating import plan
+    from workbench.evaluating.run import evaluate as run_evaluation
+    from workbench.evaluating.run import plan
 
     planned = plan(task.project, task.step.called, task.step.policies)
     if task.quick:

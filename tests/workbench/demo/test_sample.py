@@ -17,8 +17,8 @@ from workbench.cli.main import app
 from workbench.data_files import data_dir
 from workbench.db.models import Annotator, Item, Lease, Round, Skip, Slot, Vote
 from workbench.db.session import reading, writing
-from workbench.demo import MARK, MadeDemo, make_demo
-from workbench.demo_sample import SHARE_LABELLED, build_sample, read_answers
+from workbench.demo.place import MARK, MadeDemo, make_demo
+from workbench.demo.sample import SHARE_LABELLED, build_sample, read_answers
 from workbench.project import Project
 from workbench.simulated import label_round
 

@@ -1,0 +1,1 @@
+"""The demo project: its place, and the flows that fill it."""

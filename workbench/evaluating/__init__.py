@@ -1,0 +1,1 @@
+"""`workbench evaluate`: an evaluation is a project of its own, and its result."""

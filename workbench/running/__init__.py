@@ -1,0 +1,1 @@
+"""`workbench run`: stages and recipes in order."""
