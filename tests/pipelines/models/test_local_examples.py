@@ -115,7 +115,8 @@ def test_the_endpoint_examples_judge_through_a_server(
 
 @pytest.mark.parametrize("mode", get_args(Mode))
 def test_every_mode_runs_on_the_local_engine(long_qwen2: Path, mode: Mode) -> None:
-    constitution = "helpful-harmless-honest-private" if mode == "per-principle" else ""
+    by_principle = mode in ("per-principle", "check")
+    constitution = "helpful-harmless-honest-private" if by_principle else ""
     spec = JudgeSpec(
         name="tiny",
         engine="local",
