@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from workbench.audit.labels import live_vote
+from workbench.audit.standing import live_vote
 from workbench.db.models import ArgillaDataset, Vote
 
 ORIGIN = "argilla"

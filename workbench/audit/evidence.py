@@ -26,8 +26,9 @@ from workbench.audit.certificate_file import (
 )
 from workbench.audit.design import MAIN, SAFETY
 from workbench.audit.items import text_fingerprint
-from workbench.audit.labels import PrefixLabels, live_vote, n_drawn_by
+from workbench.audit.labels import PrefixLabels, n_drawn_by
 from workbench.audit.reading import StratumReading
+from workbench.audit.standing import live_vote
 from workbench.db.models import Annotator, DrawStage, Item, LabelImport, Slot, Vote
 
 

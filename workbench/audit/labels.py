@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from pipelines.agreement.annotations import LABEL_NAMES, NONE
 from pipelines.agreement.decision import outcomes
 from workbench.audit.design import Ties
+from workbench.audit.standing import live_vote
 from workbench.db.models import Annotator, DrawStage, Item, Seat, Skip, Slot, Vote
 
 _CODES: dict[str | None, int] = {name: code for code, name in enumerate(LABEL_NAMES)}
@@ -97,13 +98,6 @@ def read_prefix(
         annotator_id=np.array([one or 0 for one in who[:stop]], dtype=np.int64),
         vote_id=vote_id[:stop],
     )
-
-
-def live_vote(as_of: float | None = None) -> ColumnElement[bool]:
-    """Whether a vote stands, now or at a time."""
-    if as_of is None:
-        return Vote.undone_at.is_(None)
-    return and_(Vote.created_at <= as_of, or_(Vote.undone_at.is_(None), Vote.undone_at > as_of))
 
 
 def n_drawn_by(session: Session, round_id: int, stratum: str, as_of: float | None) -> int:

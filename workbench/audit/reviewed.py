@@ -14,8 +14,8 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from pipelines.agreement.annotations import LABEL_NAMES, NONE
-from workbench.audit.labels import live_vote
 from workbench.audit.remarks import Remarks, by_response
+from workbench.audit.standing import live_vote
 from workbench.db.models import Adjudication, Amendment, Annotator, DrawStage, Item, Slot, Vote
 
 _CODES = {name: code for code, name in enumerate(LABEL_NAMES)}
