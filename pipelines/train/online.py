@@ -65,6 +65,8 @@ def train_online(
     with quiet_libraries():
         model, reference = _models(prepared, section, accelerator)
     optimizer = _optimizer(model, section, settings)
+    # Before a checkpoint comes in: it holds the rates of its last step, not those to be scheduled.
+    rates = [group["lr"] for group in optimizer.param_groups]
     reward = reward_of(prepared, accelerator.device)
     look = look_of(prepared, reward, folder)
     main = accelerator.is_main_process
@@ -76,7 +78,6 @@ def train_online(
         wrapped, optimizer, reference, start.tokenizer, accelerator, settings.max_grad_norm
     )
     encoded = [prompt_ids(start.tokenizer, row) for row in prepared.prompts]
-    rates = [group["lr"] for group in optimizer.param_groups]
     writer = open_writer(folder.path) if main and settings.tensorboard else None
     generator = torch.Generator(device=accelerator.device)
     while state.step < section.steps:

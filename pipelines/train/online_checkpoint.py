@@ -21,6 +21,8 @@ _WEIGHTS, _STATE = "weights.pt", "trainer_state.json"
 def save(folder: RunFolder, model: ActorCritic, optimizer: Any, state: State) -> None:
     """Write one; its last file says that it is whole, and then older ones go."""
     place = folder.checkpoints / f"checkpoint-{state.step}"
+    if (place / _STATE).is_file():  # of this step already, and perhaps the only one there is
+        return
     shutil.rmtree(place, ignore_errors=True)  # what a kill left half-written
     place.mkdir(parents=True)
     kept = {"model": _trained(model), "optimizer": optimizer.state_dict()}

@@ -78,6 +78,20 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_place(killed, method):
     assert curves[0] == curves[1]
 
 
+def test_a_run_that_goes_on_late_has_the_learning_rate_of_its_step(world):
+    def cut_off(step, n_steps):
+        if step == 5:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        online_world.run(world, "ppo", "late-cut", cut_off, steps=6)
+    place = RunFolder(world / "runs" / "late-cut")
+    assert place.checkpoint().name == "checkpoint-4"  # of a step whose rate was half the first's
+    online_world.run(world, "ppo", "late-cut", steps=6)
+    whole = weights(online_world.run(world, "ppo", "late-whole", steps=6))
+    assert all(torch.equal(whole[name], weight) for name, weight in weights(place).items())
+
+
 def test_a_finished_run_is_not_trained_again_and_another_is_refused(world):
     done = online_world.run(world, "ppo", "once", steps=1)
     before = done.model.stat().st_mtime_ns
@@ -179,6 +193,13 @@ def test_when_the_judge_fails_the_run_is_kept_and_goes_on(world):
     with pytest.raises(ServiceFailed):
         train_online(prepared(), place)
     assert place.checkpoint().name == "checkpoint-2"
+    kept = (place.checkpoint() / "weights.pt").stat()
+    fails["left"] = 1
+    with pytest.raises(ServiceFailed):
+        train_online(prepared(), place)
+    again = (place.checkpoint() / "weights.pt").stat()
+    # The only copy there is was not taken away to be written anew.
+    assert (again.st_ino, again.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
     result = train_online(prepared(), place)
     assert result["steps"] == 5
     assert result["judge"] > 0
