@@ -6,7 +6,7 @@ be taken is counted, and the same again changes nothing.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pipelines.errors import BadInput
 from pipelines.importing import ImportSummary, import_file
 from pipelines.records import HumanLabel, Judgment, Label, Message, PreferencePair
 from workbench.annotate.client import Connection, find_address
-from workbench.annotate.mapping import from_text
+from workbench.annotate.mapping import is_pushed, original
 from workbench.annotate.questions import Choice, find_choice
 from workbench.project import Project
 
@@ -101,7 +101,7 @@ def import_dataset(
         choice = find_choice(connection.rg, dataset, fields.a, fields.b, questions, labels or {})
         people = connection.ask("list people", connection.client.users.list)
         names = {str(user.id): str(user.username) for user in people}
-        tally = _Tally()
+        tally, text = _Tally(), original if is_pushed(dataset) else str
         folder = project.dir / "runs" / "argilla"
         file = folder / (re.sub(r"[^\w-]+", "-", name) + ".jsonl")
         part = file.with_suffix(".part")
@@ -110,7 +110,7 @@ def import_dataset(
             with part.open("w", encoding="utf-8") as out:
                 for page in connection.records(dataset):
                     for record in page:
-                        pair = _pair(record, fields, choice, names, tally)
+                        pair = _pair(record, fields, text, choice, names, tally)
                         if pair is not None:
                             out.write(pair.model_dump_json(exclude_defaults=True) + "\n")
             part.replace(file)
@@ -190,12 +190,18 @@ def find_fields(dataset: Any, prompt: str | None, responses: Sequence[str]) -> F
 
 
 def _pair(
-    record: Any, fields: Fields, choice: Choice, names: Mapping[str, str], tally: _Tally
+    record: Any,
+    fields: Fields,
+    text: Callable[[str], str],
+    choice: Choice,
+    names: Mapping[str, str],
+    tally: _Tally,
 ) -> PreferencePair | None:
-    """A record as a pair; None, counted, where it holds none."""
+    """A record as a pair; None, counted, where it holds none. `text` undoes what a push changed."""
     tally.n_records += 1
     texts = record.fields or {}
-    a, b, prompt = texts.get(fields.a), texts.get(fields.b), _prompt(texts.get(fields.prompt))
+    a, b = texts.get(fields.a), texts.get(fields.b)
+    prompt = _prompt(texts.get(fields.prompt), text)
     if not isinstance(a, str) or not isinstance(b, str) or prompt is None:
         tally.unread["records without a prompt and two texts"] += 1
         return None
@@ -209,8 +215,8 @@ def _pair(
         return PreferencePair(
             id=str(record.external_id or record.id),
             prompt=prompt,
-            response_a=from_text(a),
-            response_b=from_text(b),
+            response_a=text(a),
+            response_b=text(b),
             human=tuple(people),
             ai=tuple(judgments),
         )
@@ -219,15 +225,15 @@ def _pair(
         return None
 
 
-def _prompt(value: Any) -> str | tuple[Message, ...] | None:
+def _prompt(value: Any, text: Callable[[str], str]) -> str | tuple[Message, ...] | None:
     if isinstance(value, str):
-        return from_text(value)
+        return text(value)
     turns = []
     for turn in value or ():
         said = turn if isinstance(turn, dict) else turn.model_dump()
         role = str(said.get("role", "")).casefold()
         try:
-            content = from_text(str(said.get("content") or ""))
+            content = text(str(said.get("content") or ""))
             turns.append(Message(role=_ROLES.get(role, role), content=content))  # type: ignore[arg-type]  # checked by the model
         except ValidationError:
             return None

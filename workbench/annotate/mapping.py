@@ -27,12 +27,13 @@ LABELS = {
 }
 MARKS = (1, 2, 3, 4, 5)
 EMPTY = "(This response is empty.)"
+EMPTY_TURN = "(empty)"
 # What Argilla takes at most.
 MAX_GUIDELINES, MAX_MESSAGE, MAX_MESSAGES = 10_000, 20_000, 500
 
-
 _JOINER = "\u2060"
-_MARKUP = re.compile("(<(?=[A-Za-z!/?])|&(?=[A-Za-z#]))")
+# Where a browser begins a tag, a comment or an entity; and what `from_text` would take for ours.
+_MARKUP = re.compile(f"(<(?=[A-Za-z!/?{_JOINER}])|&(?=[A-Za-z#{_JOINER}]))")
 _JOINED = re.compile(f"([<&]){_JOINER}")
 
 
@@ -105,11 +106,32 @@ def from_text(text: str) -> str:
     return _JOINED.sub(r"\1", text)
 
 
+def original(text: str) -> str:
+    """A text of a pushed field as it was before the push."""
+    return "" if text in (EMPTY, EMPTY_TURN) else from_text(text)
+
+
+def is_pushed(dataset: Any) -> bool:
+    """Whether a dataset has the fields and the question of a push of ours."""
+    fields = [one.name for one in dataset.settings.fields]
+    return fields == ["prompt", "left", "right"] and any(
+        one.name == VERDICT and set(getattr(one, "labels", ())) == set(LABELS)
+        for one in dataset.settings.questions
+    )
+
+
 def _parts(text: str) -> list[str]:
     """A message in pieces that Argilla takes; an empty one says so."""
     if not text:
-        return ["(empty)"]
-    return [text[start : start + MAX_MESSAGE] for start in range(0, len(text), MAX_MESSAGE)]
+        return [EMPTY_TURN]
+    parts, start = [], 0
+    while start < len(text):
+        end = start + MAX_MESSAGE
+        if _JOINED.fullmatch(text[end - 1 : end + 1]):
+            end -= 1  # they belong together
+        parts.append(text[start:end])
+        start = end
+    return parts
 
 
 def rating_name(number: int, side: Side) -> str:

@@ -1,17 +1,23 @@
 """Any Argilla dataset with a label, ranking or rating question becomes pairs and labels."""
 
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from argilla_rounds import make_project
+from argilla_rounds import Desk, draw, make_project
 from argilla_world import Caller, World
 
 from pipelines.errors import BadInput
+from pipelines.importing import import_file
 from workbench.annotate.client import KEY_VARIABLE, URL_VARIABLE
 from workbench.annotate.import_ import Imported, import_dataset
+from workbench.annotate.mapping import left_of
+from workbench.annotate.pull import pull
+from workbench.annotate.push import push
 from workbench.project import Project
 
 OPTIONS = {"type": "label_selection", "visible_options": None}
@@ -161,3 +167,40 @@ def test_what_cannot_be_told_is_asked_for(project: Project, argilla: World) -> N
     done = bring(project, library, **fields, labels={"this": "A", "that": "B"})
     assert (done.fields.a, done.fields.b) == ("two", "one")
     assert human(project) == {"theirs-1": ["B"]}
+
+
+def test_a_pushed_round_comes_back_with_every_character(
+    project: Project, argilla: World, tmp_path: Path
+) -> None:
+    name = f"markup-{time.time_ns()}"
+    texts = ["kill <pid> && echo &lt;b&gt;", "<script>alert(1)</script>", "<\u2060i> $a<b$", ""]
+    texts += ["<img src=http://127.0.0.1/x>", "你好 <名>", "مرحبا &amp; أهلا", "a\n  b\tc"]
+    rows = [
+        {"id": f"p-{n}", "prompt": f"{text} ?", "response_a": text, "response_b": f"{text} &not"}
+        | {"ai": [{"judge": "j", "label": "A"}]}
+        for n, text in enumerate(texts)
+    ]
+    file = tmp_path / "markup.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    import_file(project.store, file, project.config)
+    design = draw(project, n=len(texts), name=name)
+    push(project)
+    desk, ana = Desk(argilla, design, [name]), argilla.annotators(1)[0][1]
+    for row in rows:
+        desk.answer(ana, str(row["id"]), "A")
+    pulled = pull(project)
+    assert (pulled.rejected, pulled.answered) == ({}, len(texts))
+    other = make_project(tmp_path / "other", f"sqlite:///{tmp_path / 'o.db'}", n_pairs=0)
+    done = import_dataset(other, name)
+    assert (done.n_labels, done.unread) == (len(texts), {})
+    back = {
+        (str(pair.prompt[0].content), frozenset((pair.response_a, pair.response_b)))
+        for pair in other.store.pairs(range(len(other.store)))
+        if not isinstance(pair.prompt, str)
+    }
+    assert back == {
+        (row["prompt"], frozenset((row["response_a"], row["response_b"]))) for row in rows
+    }
+    labels = Counter(one[0] for one in human(other).values())
+    lefts = Counter(left_of(design, str(row["id"])) for row in rows)
+    assert labels == lefts  # A is what stood on the left
