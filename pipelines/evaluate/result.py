@@ -146,12 +146,18 @@ class AlignmentFound(Found):
 
 
 class PeopleFound(Found):
-    """Whose labels the correction rests on."""
+    """Whose labels the correction rests on.
+
+    Attributes:
+        rounds_unused: Rounds that were not drawn uniformly from all pairs: their labels stand for
+            a part of the pairs only, and correct nothing.
+    """
 
     n_labels: int
     n_pairs_drawn: int
     n_simulated: int
     annotators: int
+    rounds_unused: tuple[str, ...] = ()
 
 
 class EvaluationFound(Found):

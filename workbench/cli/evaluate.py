@@ -22,7 +22,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[POLICY]...",
-            help="Names of [[models]] or training runs, the first is before; evaluate.policies.",
+            help="Names of models or training runs, the first is before; else evaluate.policies.",
         ),
     ] = None,
     project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),

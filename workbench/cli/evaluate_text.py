@@ -9,7 +9,13 @@ from workbench.cli.judge_text import ENDED, duration
 from workbench.data_files import data_dir
 from workbench.evaluating.estimate import EvaluationEstimate
 from workbench.evaluating.run import Evaluated, Plan
-from workbench.evaluating.words import leak_sentence, seen_sentence, unknown_sentence, words
+from workbench.evaluating.words import (
+    leak_sentence,
+    seen_sentence,
+    unknown_sentence,
+    unused_sentence,
+    words,
+)
 from workbench.project import Project
 
 
@@ -87,6 +93,8 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
         lines.append(f"WARNING: {seen_sentence(found)}")
     lines += [f"WARNING: {leak_sentence(one, found)}" for one in found.leaks]
     lines += [f"WARNING: {unknown_sentence(run)}" for run in found.unknown_data]
+    unused = found.people.rounds_unused if found.people else ()
+    lines += [f"WARNING: {unused_sentence(name)}" for name in unused]
     for one in found.matchups:
         lines += _matchup_lines(one)
     for ranking in found.rankings:

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from pipelines.agreement.annotations import NONE, FloatArray, IntArray
 from pipelines.errors import BadInput
 from pipelines.evaluate.alignment import labeler_alignment, reward_accuracy
+from pipelines.evaluate.audited import AUDITED
 from pipelines.evaluate.comparisons import Comparisons, read_comparisons, soft_scores
 from pipelines.evaluate.lineage import Lineage, leaks, lineage_of, suspects
 from pipelines.evaluate.matchups import judged_matchups
@@ -32,6 +33,7 @@ from pipelines.judge.template import load_template
 from pipelines.preferences.combine import is_derived
 from pipelines.provenance import git_revision, program_version
 from pipelines.records import PreferencePair
+from workbench.audit.design import RoundDesign
 from workbench.audit.labels import read_prefix
 from workbench.audit.rounds import read_design
 from workbench.data_files import data_dir
@@ -110,22 +112,24 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
 def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
     """People's scores of response_a by row of the store, NaN where nobody was asked.
 
-    Of every uniform round the labels of its answered prefix, first slots in draw order: a random
-    part of the pairs, whoever labels fast. A later round's label of a pair stands.
+    Of every round drawn uniformly from all pairs the labels of its answered prefix, first slots in
+    draw order: a random part of the pairs, whoever labels fast. A later round's label of a pair
+    stands.
     """
     score = np.full(len(project.store), np.nan)
-    n_labels = n_drawn = n_simulated = 0
+    n_drawn = n_simulated = 0
     who: set[int] = set()
+    unused: list[str] = []
     with reading(project.engine) as session:
         for found in session.scalars(select(Round).order_by(Round.id)):
-            if read_design(found).mode != "uniform":
+            if not _of_all_pairs(read_design(found)):
+                unused.append(found.name)
                 continue
             prefix = read_prefix(session, found.id, "main")
             n_drawn += prefix.n_drawn
             rows = project.store.rows_of(list(prefix.pair_id))
             known = (prefix.human != NONE) & (rows >= 0)
             score[rows[known]] = _SCORES[prefix.human[known]]
-            n_labels += int(known.sum())
             who |= set(prefix.annotator_id[known].tolist())
             n_simulated += (
                 session.scalar(
@@ -135,10 +139,21 @@ def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
                 )
                 or 0
             )
-    if not n_drawn:
+    if not n_drawn and not unused:
         return score, None
     return score, PeopleFound(
-        n_labels=n_labels, n_pairs_drawn=n_drawn, n_simulated=n_simulated, annotators=len(who)
+        n_labels=int((~np.isnan(score)).sum()),
+        n_pairs_drawn=n_drawn,
+        n_simulated=n_simulated,
+        annotators=len(who),
+        rounds_unused=tuple(unused),
+    )
+
+
+def _of_all_pairs(design: RoundDesign) -> bool:
+    """Whether a round's labels stand for all pairs, and not for those that a judge is sure of."""
+    return design.mode == "uniform" and (
+        design.label == AUDITED or not any(one.excluded for one in design.strata)
     )
 
 

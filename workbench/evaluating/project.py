@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.config import CONFIG_NAME, GenerateSection, ProjectSection, RunConfig
 from pipelines.errors import BadInput
+from pipelines.evaluate.audited import AUDITED
 from pipelines.evaluate.result import EVALUATIONS
 from pipelines.generate.prompts import PromptFile
 from pipelines.judge.spec import JudgeSpec
@@ -149,7 +150,7 @@ def config_of(
     # Every pair may be drawn, whatever it is about, or the part would not stand for the whole.
     audit = audit.model_copy(
         update={
-            "label": judges[0].name if judges else "",
+            "label": AUDITED if any(one.mode != "check" for one in judges) else "",
             "mode": "uniform",
             "seed": own.seed,
             "slices": (),

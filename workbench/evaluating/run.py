@@ -11,12 +11,14 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from pipelines.errors import BadInput
+from pipelines.evaluate.audited import AUDITED, audited_judgments
 from pipelines.evaluate.result import EvaluationFound, write_result
 from pipelines.evaluate.suites import Suite, belongs, load_suite
 from pipelines.generate.draw import Sampling
 from pipelines.generate.prompts import PromptFile, read_prompts
 from pipelines.generate.runner import GenerateRun
 from pipelines.judge.budget import Limits
+from pipelines.judge.lock import project_lock
 from pipelines.judge.log import Spend
 from pipelines.judge.runner import JudgeRun, Standing
 from pipelines.judge.spec import JudgeSpec
@@ -172,12 +174,14 @@ def evaluate(
             checked,
             one.prompts,
         )
-        generated.append(_generate(own, one.prompts, planned, purse, on_standing, retry_failed))
+        shown = _named(on_standing, one.name)
+        generated.append(_generate(own, one.prompts, planned, purse, shown, retry_failed))
         if checked and _all_there(generated) and len(own.store):
-            judged += _judge(own, checked, purse, on_standing, retry_failed)
+            judged += _judge(own, checked, purse, shown, retry_failed)
     n_drawn = 0
     found = None
     if _all_there(generated) and all(not run.n_pending for run in judged):
+        _label_all(planned, project)
         n_drawn = _draw(planned, project)
         found = measure(planned, project)
         write_result(planned.folder, found)
@@ -189,6 +193,13 @@ def _from(planned: Plan, policy: Policy, suite: str) -> Policy:
     folder = planned.folder / SUITES / suite
     name = str(policy.run) if policy.run else policy.spec.name
     return policy_of(planned.parent, name, folder)
+
+
+def _named(on_standing: OnStanding | None, suite: str) -> OnStanding | None:
+    """Progress bars of a suite's own, since the same policies answer there too."""
+    if on_standing is None:
+        return None
+    return lambda now: on_standing(replace(now, judge=f"{suite}: {now.judge}"))
 
 
 class _Purse:
@@ -251,6 +262,24 @@ def _all_there(generated: Sequence[Generated]) -> bool:
     return all(not run.n_pending for one in generated for run in one.runs)
 
 
+def _label_all(planned: Plan, project: Project) -> None:
+    """The label that people audit, on every pair; it stands once a round has been drawn."""
+    if not len(project.store) or _n_rounds(project):
+        return
+    names = [spec.name for spec in planned.judges]
+    with project_lock(project.dir):
+        labels = audited_judgments(project.store.annotations(), names)
+        project.store.put_judgments_by_row(AUDITED, labels)
+
+
+def _n_rounds(project: Project) -> int:
+    from workbench.db.models import Round
+    from workbench.db.session import reading
+
+    with reading(project.engine) as session:
+        return session.scalar(select(func.count()).select_from(Round)) or 0
+
+
 def _draw(planned: Plan, project: Project) -> int:
     """The pairs that people label: drawn once, at random over all pairs."""
     n_wanted = planned.parent.config.evaluate.audit_pairs
@@ -258,12 +287,9 @@ def _draw(planned: Plan, project: Project) -> int:
         return 0
     from workbench.audit.draw import draw_round
     from workbench.audit.options import draw_options
-    from workbench.db.models import Round
-    from workbench.db.session import reading
 
-    with reading(project.engine) as session:
-        if session.scalar(select(func.count()).select_from(Round)):
-            return 0
+    if _n_rounds(project):
+        return 0
     return sum(draw_round(project, draw_options(project)).n_new.values())
 
 

@@ -20,6 +20,14 @@ def unknown_sentence(run: str) -> str:
     )
 
 
+def unused_sentence(name: str) -> str:
+    """That a round's labels stand for a part of the pairs."""
+    return (
+        f"the round {name} was not drawn uniformly from all pairs, so its labels correct nothing; "
+        "draw one with `workbench audit draw` as the evaluation's project.toml says"
+    )
+
+
 def leak_sentence(one: LeakFound, found: EvaluationFound) -> str:
     """What a leak is, and by how much it could explain the result."""
     if one.kind == "judges itself":

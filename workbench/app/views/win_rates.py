@@ -18,7 +18,12 @@ from workbench.app.win_charts import bars_figure, matrix_figure
 from workbench.app.win_examples import show_examples
 from workbench.app.win_suites import show_alignment, show_suites
 from workbench.app.words import download, estimates_table, for_chart, plain
-from workbench.evaluating.words import leak_sentence, seen_sentence, unknown_sentence
+from workbench.evaluating.words import (
+    leak_sentence,
+    seen_sentence,
+    unknown_sentence,
+    unused_sentence,
+)
 from workbench.project import Project
 
 _RATES, _ALL, _SUITES = "Win rates", "All against all", "Suites"
@@ -77,6 +82,8 @@ def _show_about(found: EvaluationFound) -> None:
         st.error(_sentence(seen_sentence(found)), icon=":material/warning:")
     for run in found.unknown_data:
         st.warning(_sentence(unknown_sentence(run)), icon=":material/help:")
+    for name in found.people.rounds_unused if found.people else ():
+        st.warning(_sentence(unused_sentence(name)), icon=":material/help:")
     names = ", ".join(plain(one.name) for one in found.policies)
     said = f"{names} on {found.n_prompts:,} prompts of {plain(Path(found.prompts).name)}. "
     people = found.people
