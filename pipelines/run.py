@@ -62,7 +62,9 @@ class Step(_Part):
         judges: judge: which of `[[judges]]` judge; all where none is named.
         format: export: the format.
         method: train: the method.
-        name: train, evaluate, audit: what the run, the evaluation or the round is called.
+        name: train, evaluate, audit: what the run, the evaluation or the round is called. export,
+            revise: what its files in `exports` are called, so that a later round leaves them be:
+            NAME.jsonl; NAME-sft.jsonl, NAME-pairs.jsonl and NAME-kto.jsonl.
         model: train: what it starts from, instead of train.model.
         data: train: rows, instead of the project's export.
         policies: evaluate: names of `[[models]]` or training runs, instead of evaluate.policies.
@@ -103,7 +105,8 @@ class Step(_Part):
 
 _TAKES: Mapping[str, tuple[str, ...]] = {
     "judge": ("judges",),
-    "export": ("format",),
+    "revise": ("name",),
+    "export": ("format", "name"),
     "train": ("method", "name", "model", "data"),
     "audit": ("name",),
     "evaluate": ("name", "policies", "stop_below"),
@@ -141,6 +144,22 @@ class Recipe(_Part):
             raise ValueError("rounds is set, but no step has each_round; mark those that repeat")
         return self
 
+    @model_validator(mode="after")
+    def _every_run_has_a_name_of_its_own(self) -> Self:
+        seen: set[tuple[str, str]] = set()
+        for step in self.steps:
+            if step.stage not in ("train", "evaluate"):
+                continue
+            if (step.stage, step.called) in seen:
+                raise ValueError(f'two steps "{step.stage}" are called "{step.called}"; rename one')
+            seen.add((step.stage, step.called))
+            if step.each_round and self.rounds > 1 and "{round}" not in step.called:
+                raise ValueError(
+                    f'the step "{step.stage}" that is called "{step.called}" comes each round; '
+                    "give it a name with {round}"
+                )
+        return self
+
 
 class Planned(_Part):
     """A step of one round, its placeholders filled in. Steps outside of rounds have round 0."""
@@ -148,6 +167,8 @@ class Planned(_Part):
     number: int  # from 1
     round: int
     step: Step
+    # What the step "pairs" before it said of [pairs] holds for those that take its outcome.
+    pairs: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -170,6 +191,14 @@ def planned(recipe: Recipe, rounds: int | None = None) -> Iterator[Planned]:
     In every text of a step that comes each round, `{round}` is the round (from 1) and `{before}`
     the one before it.
     """
+    said: dict[str, Any] = {}
+    for one in _in_order(recipe, rounds):
+        if one.step.stage == "pairs":
+            said = one.step.set.get("pairs", {})
+        yield one.model_copy(update={"pairs": said})
+
+
+def _in_order(recipe: Recipe, rounds: int | None) -> Iterator[Planned]:
     repeated = [(n, step) for n, step in enumerate(recipe.steps, start=1) if step.each_round]
     for number, step in enumerate(recipe.steps, start=1):
         if not step.each_round:

@@ -82,6 +82,7 @@ def generate_all(
     *,
     retry_failed: bool = False,
     make_pairs: bool = True,
+    only_these: bool = False,
     on_standing: Callable[[Standing], None] | None = None,
     now: float | None = None,
 ) -> Generated:
@@ -94,6 +95,7 @@ def generate_all(
         limits: What all of them together may use.
         retry_failed: Sample again what failed before.
         make_pairs: Put the pairs of all candidates into the store.
+        only_these: Of the wanted models only; else of every model that the project has asked.
         on_standing: Called a few times a second.
         now: The time to record for the pairs, Unix seconds; the clock's where None.
 
@@ -108,14 +110,18 @@ def generate_all(
         runs = asyncio.run(
             _ask_all(project.dir, prompts, wanted, Budget(limits), retry_failed, on_standing)
         )
-        own = project.config.generate
-        pairs = (
-            put_pairs(
-                project.dir, project.store, project.config, own.pairs_per_prompt, own.seed, now
+        own, pairs = project.config.generate, None
+        if make_pairs:
+            models = {one.spec.name for one in wanted} if only_these else None
+            pairs = put_pairs(
+                project.dir,
+                project.store,
+                project.config,
+                own.pairs_per_prompt,
+                own.seed,
+                now,
+                models,
             )
-            if make_pairs
-            else None
-        )
     return Generated(tuple(runs), pairs)
 
 

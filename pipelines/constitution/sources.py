@@ -22,7 +22,8 @@ def source_of(name: str, project_dir: Path, store: PairStore) -> Source:
     """All responses of a source, as often as they are asked for.
 
     Args:
-        name: "candidates", "pairs", or a JSON Lines file (relative to the project's folder).
+        name: "candidates", or "candidates:MODEL" for those of one model; "pairs"; or a JSON Lines
+            file (relative to the project's folder).
         project_dir: The project's folder.
         store: Its pairs.
 
@@ -33,8 +34,10 @@ def source_of(name: str, project_dir: Path, store: PairStore) -> Source:
         if not len(store):
             raise BadInput(f"{project_dir}: no pairs; run `workbench import FILE` first")
         return lambda: _of_pairs(store)
-    if name == CANDIDATES:
-        return _checked(lambda: _of_candidates(project_dir), "run `workbench generate` first")
+    kind, colon, model = name.partition(":")
+    if kind == CANDIDATES:
+        hint = f"run `workbench generate {model}`" if colon else "run `workbench generate`"
+        return _checked(lambda: _of_candidates(project_dir, model if colon else None), hint)
     path = project_dir / name if not Path(name).is_file() else Path(name)
     return _checked(lambda: _of_file(path), f"{path} holds none")
 
@@ -133,9 +136,11 @@ def _response(where: str, row: dict[str, Any]) -> Response:
     return one
 
 
-def _of_candidates(project_dir: Path) -> Iterator[Response]:
-    """Every candidate that says something; failed ones have nothing to revise."""
+def _of_candidates(project_dir: Path, model: str | None) -> Iterator[Response]:
+    """Every candidate (of a model) that says something; failed ones have nothing to revise."""
     for one in read_candidates(project_dir):
+        if model is not None and one.model != model:
+            continue
         if one.response is not None and one.response.strip() and one.failure is None:
             yield Response(
                 id=f"{one.prompt_id}:{one.model}:{one.index}",

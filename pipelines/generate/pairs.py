@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -38,6 +38,7 @@ def put_pairs(
     per_prompt: int,
     seed: int,
     now: float | None = None,
+    models: Collection[str] | None = None,
 ) -> PairsMade:
     """Put the pairs of all candidates into the store; what is there stays, only new ones come.
 
@@ -48,6 +49,7 @@ def put_pairs(
         per_prompt: At most so many pairs of each prompt; 0: all of them.
         seed: Of which ones, and of which response is A.
         now: The time to record, Unix seconds; the clock's where None.
+        models: Only candidates of these meet, and only their pairs are counted; all where None.
 
     Raises:
         BadInput: The store cannot be written.
@@ -57,9 +59,11 @@ def put_pairs(
     path = project_dir / "runs" / "generate" / "generated-pairs.jsonl"
     try:
         with path.open("w", encoding="utf-8") as file:
-            for pair in pairs_of(
-                candidates_by_prompt(project_dir), known, per_prompt, seed, counts
-            ):
+            prompts = (
+                [one for one in members if models is None or one.model in models]
+                for members in candidates_by_prompt(project_dir)
+            )
+            for pair in pairs_of(prompts, known, per_prompt, seed, counts):
                 if pair.id not in known:
                     counts.n_new += 1
                     values = pair.model_dump(mode="json", exclude_defaults=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipelines.run import Planned, StageName
     from workbench.running.run import Asked, Told
-    from workbench.running.stages import Bars
+    from workbench.running.task import Bars
 
 WAITING, INTERRUPTED = 1, 130
 
@@ -51,6 +51,7 @@ def run(
     It goes on where it was cut off, stops where people are needed, and says how to go on.
     Example: workbench run --recipe rlaif-dpo --sandbox --project try
     """
+    from workbench.running.rounds import by_round
     from workbench.running.run import Asked, find_recipe, of_project, recipes_dir, run_recipe
 
     if recipe == "list":
@@ -60,11 +61,11 @@ def run(
 
     wanted = _stages(stages or ())
     if sandbox:
-        from workbench.running.sandbox import sandbox_project, simulated, simulated_people
+        from workbench.running.sandbox import SANDBOX, sandbox_project, simulated
 
-        opened, people = sandbox_project(project), simulated_people
+        opened, world = sandbox_project(project), SANDBOX
     else:
-        opened, people = Project.open(project), None
+        opened, world = Project.open(project), None
     if recipe is None:
         if rounds is not None:
             raise BadInput("--rounds is for recipes; name one by --recipe")
@@ -80,13 +81,16 @@ def run(
         if sandbox:
             print("judges, critics and people are simulated; no figure speaks of real models")
     with simulated(opened) if sandbox else nullcontext(opened) as reached:
-        ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), people)
+        ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), world)
     if as_json:
         print(json.dumps(vars(ran), indent=1, ensure_ascii=False))
     elif ran.waiting:
         print(f"stopped: {ran.waiting}")
     else:
-        print(f"{ran.ended}: {ran.n_done} steps done, {ran.n_skipped} unchanged and skipped")
+        for line in by_round(ran.steps):
+            print(line)
+        steps = "1 step" if ran.n_done == 1 else f"{ran.n_done} steps"
+        print(f"{ran.ended}: {steps} done, {ran.n_skipped} unchanged and skipped")
     if ran.ended != "done":
         raise typer.Exit(WAITING if ran.ended == "waiting" else INTERRUPTED)
 
@@ -148,6 +152,8 @@ def _tell(silent: bool) -> "Callable[[Told], None]":
             print(f"{head}{f': {why}' if why else ''}", flush=True)
         elif told.what == "skipped":
             print(f"{head}: nothing that goes into it has changed, skipped", flush=True)
+            for line in told.lines if told.planned.step.stage == "evaluate" else ():
+                print(f"    {line}")
         else:
             for line in told.lines:
                 print(f"    {line}")
@@ -160,7 +166,7 @@ def _tell(silent: bool) -> "Callable[[Told], None]":
 def _bars(silent: bool) -> "Bars":
     from workbench.cli.judge_text import standing_bar
     from workbench.cli.progress import count_progress
-    from workbench.running.stages import Bars
+    from workbench.running.task import Bars
 
     if silent:
         return Bars(lambda: nullcontext(_unseen), lambda _: nullcontext(_unseen))

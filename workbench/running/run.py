@@ -1,31 +1,37 @@
 """`workbench run`: steps in order, each skipped when nothing that goes into it has changed.
 
-What was done stands in `runs/recipes/NAME.json`: for each step what went into it, when, how long
-it took and what it said. A step that was cut off is done again, and its stage goes on where it
-stopped.
+What was done stands in `runs/recipes/NAME.json` (`history`). A step that was cut off is done again,
+and its stage goes on where it stopped.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.config import RunConfig
 from pipelines.errors import BadInput
 from pipelines.run import STAGES, Planned, Recipe, StageName, Step, changed, load_recipe, planned
-from pipelines.train.run_folder import write_json
 from workbench.data_files import data_dir
 from workbench.project import Project
-from workbench.running.stages import DO, Bars, Did, Task, depends_on, is_fresh, made_by, set_aside
-
-FOLDER = Path("runs") / "recipes"
+from workbench.running.depends import (
+    depends_on,
+    hash_of,
+    is_fresh,
+    made_by,
+    model_weights,
+    set_aside,
+    settled,
+)
+from workbench.running.history import History, Kept, begun
+from workbench.running.making import FIRST_ROUND
+from workbench.running.stages import DO
+from workbench.running.task import Bars, Did, Task, World
 
 # With --quick: whether everything fits together, in seconds; the figures mean nothing.
 QUICK: Mapping[str, Any] = {
-    "generate": {"n_candidates": 2, "resamples": 0},
+    "generate": {"resamples": 0},
     "revise": {"max_iterations": 1},
     "audit": {"n_pairs": 8, "overlap": 0.0},
     "evaluate": {"audit_pairs": 0},
@@ -40,6 +46,7 @@ QUICK: Mapping[str, Any] = {
 QUICK_ROUNDS = 2
 
 Ended = Literal["done", "waiting", "interrupted"]
+What = Literal["begins", "skipped", "did", "rounds end"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Told:
     place: int
     n_steps: int
     planned: Planned
-    what: Literal["begins", "skipped", "did", "rounds end"]
+    what: What
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -94,10 +101,11 @@ class Asked:
         steps = list(planned(self.recipe, rounds))
         return [one for one in steps if not self.stages or one.step.stage in self.stages]
 
-    def config(self, project: Project, step: Step) -> RunConfig:
+    def config(self, project: Project, one: Planned) -> RunConfig:
         """The project's settings as the recipe and this step have them."""
         quick = (QUICK,) if self.quick else ()
-        return changed(project.config, self.recipe.set, step.set, *quick)
+        pairs = ({"pairs": one.pairs},) if one.pairs else ()
+        return changed(project.config, self.recipe.set, *pairs, one.step.set, *quick)
 
 
 def recipes_dir() -> Path:
@@ -140,7 +148,7 @@ def run_recipe(
     asked: Asked,
     bars: Bars,
     tell: Callable[[Told], None],
-    people: Callable[[Project, str], None] | None = None,
+    world: World | None = None,
 ) -> Ran:
     """Take the steps in order.
 
@@ -149,7 +157,7 @@ def run_recipe(
         asked: What is to be run.
         bars: Progress.
         tell: Is told of each step.
-        people: Simulated people who label a round, in the sandbox; None where real ones do.
+        world: The sandbox's people and truth; None where real people label.
 
     Raises:
         BadInput: A step cannot be done as it is set; what was done before it is kept.
@@ -157,111 +165,115 @@ def run_recipe(
     """
     steps = asked.plan()
     for one in steps:
-        asked.config(project, one.step)  # whatever is wrong with a later step is told now
-    path = project.dir / FOLDER / f"{asked.name}.json"
-    kept = _read(path)
+        asked.config(project, one)  # whatever is wrong with a later step is told now
+    history = History.read(project.dir, asked.name)
+    before: dict[StageName, str] = {}  # by stage, the hash of all its steps so far
     ran = Ran()
     over = False  # the rounds have ended before their number
     for place, one in enumerate(steps, start=1):
         if over and one.round:
             continue
-
-        def say(
-            what: Any, lines: Sequence[str] = (), seconds: float = 0.0, at: int = place,
-            of: Planned = one,
-        ) -> None:  # fmt: skip
-            tell(Told(at, len(steps), of, what, tuple(lines), seconds))
-
-        task = Task(
-            Project(project.dir, asked.config(project, one.step)), one.step, asked.quick, bars
+        say = _Teller(tell, place, len(steps), one)
+        config = asked.config(project, one)
+        task = Task(Project(project.dir, config), one.step, asked.quick, bars, world)
+        now = depends_on(task)
+        own = settled(task, now, before)
+        known = history.steps.get(one.key)
+        later = any(
+            other.step.stage == one.step.stage and other.key in history.steps
+            for other in steps[place:]
         )
-        before = kept.get(one.key)
-        if _skip(task, before):
+        if known is not None and _is_done(task, known, hash_of(now), own, later):
+            say("skipped", known.lines)
             ran.n_skipped += 1
-            say("skipped", before["lines"] if before else ())
-            ran.steps.append({"step": one.key, "skipped": True, **(before or {})})
-            over = over or _plateau(one.step, before and before.get("gain"))
-            continue
-        say("begins")
-        start = time.monotonic()
-        did = _do(task, before, kept, one.key, path, people)
-        seconds = time.monotonic() - start
-        say("did", did.lines, seconds)
-        record = {"lines": list(did.lines), "seconds": round(seconds, 3), "gain": did.gain}
-        ran.steps.append({"step": one.key, "skipped": False, **record})
-        if did.waiting or did.interrupted:
-            ran.ended, ran.waiting = "waiting" if did.waiting else "interrupted", did.waiting
-            return ran
-        ran.n_done += 1
-        kept[one.key] = {"went_in": _went_in(task), "done": True, "at": time.time(), **record}
-        _write(path, kept)
-        if _plateau(one.step, did.gain):
+            ran.steps.append(_told(one, known, skipped=True))
+        else:
+            say("begins")
+            known, did = _do(task, one.key, history, hash_of(now), own)
+            say("did", did.lines, known.seconds)
+            ran.steps.append(_told(one, known, skipped=False))
+            if did.waiting or did.interrupted:
+                ran.ended, ran.waiting = "waiting" if did.waiting else "interrupted", did.waiting
+                return ran
+            ran.n_done += 1
+        stage = one.step.stage
+        before[stage] = hash_of([before.get(stage), own])
+        if _plateau(one.step, known.gain):
             over = True
             say(
-                "rounds end", [f"the gain of {did.gain:.1%} is not above {one.step.stop_below:.1%}"]
+                "rounds end",
+                [f"{known.gain:.1%} is not above {one.step.stop_below:.1%}: the rounds end here"],
             )
     return ran
 
 
-def _do(
-    task: Task,
-    before: dict[str, Any] | None,
-    kept: dict[str, Any],
-    key: str,
-    path: Path,
-    people: Callable[[Project, str], None] | None,
-) -> Did:
+@dataclass(frozen=True)
+class _Teller:
+    tell: Callable[[Told], None]
+    place: int
+    n_steps: int
+    planned: Planned
+
+    def __call__(self, what: What, lines: Sequence[str] = (), seconds: float = 0.0) -> None:
+        self.tell(Told(self.place, self.n_steps, self.planned, what, tuple(lines), seconds))
+
+
+def _do(task: Task, key: str, history: History, went_in: str, own: str) -> tuple[Kept, Did]:
     """Do a step; what is there of other inputs is put aside first."""
-    lines = []
-    went_in = _went_in(task)
-    if before is not None and before["went_in"] != went_in:
-        aside = set_aside(task)
-        lines += [aside] if aside else []
-    kept[key] = {"went_in": went_in, "done": False, "lines": [], "at": time.time()}
-    _write(path, kept)
+    known = history.steps.get(key)
+    lines: list[str] = []
+    if known is not None and known.own != own:
+        lines += set_aside(task, known.weights)
+    weights = model_weights(task) if task.step.stage == "generate" else {}
+    kept = begun(went_in, own, weights)
+    history.keep(key, kept)
+    start = time.monotonic()
     did = DO[task.step.stage](task)
-    if task.step.stage == "audit" and did.waiting and people is not None:
-        people(task.project, task.step.name or "round-1")
+    if task.step.stage == "audit" and did.waiting and task.world is not None:
+        task.world.people(task.project, task.step.name or FIRST_ROUND)
         lines += [*did.lines[:1], "simulated people labelled it; no person did"]
         did = DO["audit"](task)
-    return Did((*lines, *did.lines), did.waiting, did.interrupted, did.gain)
+    did = replace(did, lines=(*lines, *did.lines))
+    if task.step.stage in ("audit", "evaluate"):
+        went_in = hash_of(depends_on(task))  # a round that they drew is no change from outside
+    kept = kept.model_copy(
+        update={
+            "went_in": went_in,
+            "done": not (did.waiting or did.interrupted),
+            "seconds": round(time.monotonic() - start, 3),
+            "lines": did.lines,
+            "gain": did.gain,
+            "figures": did.figures,
+        }
+    )
+    history.keep(key, kept)
+    return kept, did
 
 
-def _skip(task: Task, before: dict[str, Any] | None) -> bool:
-    fresh = is_fresh(task)
-    if fresh is not None:
-        return fresh and before is not None and bool(before["done"])
+def _is_done(task: Task, known: Kept, went_in: str, own: str, later: bool) -> bool:
+    """Whether nothing that goes into a step has changed since it was done.
+
+    Args:
+        task: The step.
+        known: What is kept of it.
+        went_in: What goes in now.
+        own: The same without what is shared.
+        later: A later step of its stage has begun, and what is shared has moved on.
+    """
     made = made_by(task)
-    if before is None or not before["done"] or (made is not None and not made.exists()):
+    if not known.done or known.own != own or (made is not None and not made.exists()):
         return False
-    return bool(before["went_in"] == _went_in(task))
+    if later:
+        return True
+    fresh = is_fresh(task)
+    return known.went_in == went_in if fresh is None else fresh
 
 
 def _plateau(step: Step, gain: float | None) -> bool:
     return step.stop_below is not None and gain is not None and gain <= step.stop_below
 
 
-def _went_in(task: Task) -> str:
-    """A hash of all that the step depends on."""
-    text = json.dumps(depends_on(task), sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["steps"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(
-            f"{path}: damaged; delete it: each step then finds by itself what it did"
-        ) from error
-    return found
-
-
-def _write(path: Path, kept: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"steps": kept})
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror}); make room") from error
+def _told(one: Planned, kept: Kept, skipped: bool) -> dict[str, Any]:
+    about = {"step": one.key, "stage": one.step.stage, "round": one.round, "skipped": skipped}
+    said = kept.model_dump(mode="json", include={"at", "seconds", "lines", "gain", "figures"})
+    return {**about, **said}
