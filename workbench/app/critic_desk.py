@@ -1,29 +1,23 @@
 """People judge critiques right or wrong, one by one; how often it is right."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from pipelines.constitution.runner import ReviseFolder
 from pipelines.constitution.trajectory import Critique, Trajectory
-from pipelines.records import PreferencePair
 from workbench.app.access import Viewer
-from workbench.app.pair import show_pair
-from workbench.app.trajectories import RunNumbers, critique_at, index, trajectory_at
-from workbench.app.words import download, estimates_table, plain
-from workbench.audit.critiques import Opinion, critic_precision, judged_by, put_verdict
+from workbench.app.critic_card import Said, Undo, card_data, critic_card
+from workbench.app.trajectories import RunIndex, RunNumbers, critique_at, index, trajectory_at
+from workbench.app.words import download, estimates_table
+from workbench.audit.critiques import critic_precision, judged_by, put_verdict
 from workbench.db.session import reading, writing
 from workbench.project import Project
 
 PART = "Judge the critic"  # as the page calls it
-_LAST = "critique-judged"  # key of what was judged last, for undo
-_CHOICES: tuple[tuple[str, Opinion, str], ...] = (
-    ("Right", "right", "1"),
-    ("Wrong", "wrong", "2"),
-    ("Cannot tell", "unsure", "3"),
-)
+_KEPT = "critique-kept"  # key of the newest saying that was kept
+_WORDS = {"right": "right", "wrong": "wrong", "unsure": "impossible to tell"}
 
 
 def choose(options: Sequence[str], key: str) -> str:
@@ -56,87 +50,74 @@ def judge_critiques(
     names = {one.id: one.name for one in found.constitution.principles}
     left, right = st.columns(2)
     with left:
-        said = choose(["violated", "satisfied"], "critic-says")
-    principle = right.selectbox(
-        "Principle", ["any", *names], format_func=lambda id: names.get(id, id)
-    )
-    queue = run.critiques[run.critiques["verdict"] == said]
-    if principle != "any":
-        queue = queue[queue["principle"] == principle]
+        verdict = choose(["violated", "satisfied"], "critic-says")
+    only = right.selectbox("Principle", ["any", *names], format_func=lambda id: names.get(id, id))
+    queue = run.critiques[run.critiques["verdict"] == verdict]
+    if only != "any":
+        queue = queue[queue["principle"] == only]
     with reading(project.engine) as session:
         mine = judged_by(session, viewer.annotator_id)
     todo = queue[~queue["id"].isin(list(mine))]
-    st.caption(
-        f"{len(queue) - len(todo):,} of {len(queue):,} judged by you, in a random order: stop any "
-        "time, what you did is a fair sample. Keys: 1 right, 2 wrong, 3 cannot tell, U undo."
-    )
-    if todo.empty:
-        st.success("Nothing of this kind is left for you.")
-    else:
-        row = todo.iloc[0]
-        one = trajectory_at(folder, int(row["offset"]))
-        _judge_one(project, viewer, found, one, row)
-    _undo(project, viewer)
+    # On the card, not above it: when the number changes, the keys are for the next critique.
+    shown: dict[str, Any] = {"count": _count_words(len(queue) - len(todo), len(queue))}
+    if not todo.empty:
+        id = str(todo.iloc[0]["id"])
+        one, text, critique = _found(run, folder, id)
+        shown |= card_data(
+            id, one, text, critique, found.constitution.principle(critique.principle)
+        )
+    kept = st.session_state.get(_KEPT, "")
+    said = critic_card(shown, _undo(run, mine, names), kept)
+    if said is not None and said.id != kept and _keep(project, viewer, run, folder, said):
+        st.session_state[_KEPT] = said.id
+        st.rerun()
     show_precision(project, found)
 
 
-def _judge_one(
-    project: Project, viewer: Viewer, found: RunNumbers, one: Trajectory, row: pd.Series
-) -> None:
-    text, critique = critique_at(one, int(row["round"]), int(row["place"]))
-    principle = found.constitution.principle(critique.principle)
-    name = critique.principle if principle is None else principle.name
-    said = f"Verdict: {critique.verdict}\n\n{critique.why}"
-    if critique.improve and critique.verdict == "violated":
-        said += f"\n\nImprove: {critique.improve}"
-    st.header(f"{plain(name)}: {critique.verdict}?")
-    if principle is not None:
-        st.markdown(plain(principle.description))
-    pair_prompt = _prompt_json(one)
-    show_pair(pair_prompt, ("Response", text), ("What the critic says", said))
-    comment = st.text_input("Why (optional)", key=f"why-{row['id']}")
-    for column, (title, opinion, key) in zip(st.columns(3), _CHOICES, strict=True):
-        # The critique is an argument, not "the current one": a late key cannot judge another.
-        column.button(
-            title,
-            key=f"judge-{row['id']}-{opinion}",
-            shortcut=key,
-            width="stretch",
-            on_click=_put,
-            args=(project, viewer.annotator_id, str(row["id"]), critique, opinion, comment),
-        )
-
-
-def _prompt_json(one: Trajectory) -> str:
-    return PreferencePair(prompt=one.response.prompt, response_a="", response_b="").prompt_json()
-
-
-def _put(
-    project: Project, annotator_id: int, id: str, critique: Critique, opinion: Opinion, why: str
-) -> None:
-    with writing(project.engine) as session:
-        put_verdict(session, id, critique, annotator_id, opinion, why)
-    st.session_state[_LAST] = (id, critique, opinion)
-
-
-def _undo(project: Project, viewer: Viewer) -> None:
-    last = cast("tuple[str, Critique, Opinion] | None", st.session_state.get(_LAST))
-    if last is None:
-        return
-    id, critique, opinion = last
-    st.button(
-        f"Undo: {plain(critique.principle)} was {opinion}",
-        key="undo-critique",
-        shortcut="u",
-        on_click=_take_back,
-        args=(project, viewer.annotator_id, id, critique),
+def _count_words(n_judged: int, n_all: int) -> str:
+    done = f"{n_judged:,} of {n_all:,} judged by you"
+    if n_judged == n_all:
+        return f"{done}. Nothing of this kind is left for you."
+    return (
+        f"{done}, in a random order: stop any time, what you did is a fair sample. Keys: 1 right, "
+        "2 wrong, 3 cannot tell, U undo."
     )
 
 
-def _take_back(project: Project, annotator_id: int, id: str, critique: Critique) -> None:
+def _found(run: RunIndex, folder: ReviseFolder, id: str) -> tuple[Trajectory, str, Critique]:
+    """A critique of the run with its response, and the text that it is about."""
+    row = run.critiques[run.critiques["id"] == id].iloc[0]
+    one = trajectory_at(folder, int(row["offset"]))
+    return one, *critique_at(one, int(row["round"]), int(row["place"]))
+
+
+def _undo(run: RunIndex, mine: dict[str, str], names: dict[str, str]) -> Undo | None:
+    """What the person judged last of this run."""
+    principles = dict(zip(run.critiques["id"], run.critiques["principle"], strict=True))
+    for id in reversed(mine):
+        if id in principles:
+            name = names.get(principles[id], principles[id])
+            return Undo(id, f"{name}, judged {_WORDS[mine[id]]}")
+    return None
+
+
+def _keep(
+    project: Project, viewer: Viewer, run: RunIndex, folder: ReviseFolder, said: Said
+) -> bool:
+    """Keep what was said of a critique of this run; whether it is new."""
+    if said.critique not in set(run.critiques["id"]):
+        return False
+    _, _, critique = _found(run, folder, said.critique)
     with writing(project.engine) as session:
-        put_verdict(session, id, critique, annotator_id, "withdrawn")
-    del st.session_state[_LAST]
+        return put_verdict(
+            session,
+            said.critique,
+            critique,
+            viewer.annotator_id,
+            said.opinion,
+            said.why,
+            said.id,
+        )
 
 
 def show_precision(project: Project, found: RunNumbers) -> None:
@@ -154,7 +135,13 @@ def show_precision(project: Project, found: RunNumbers) -> None:
         [(f"{names[one.principle]}, says {one.said}", one.right) for one in judged], "critic"
     )
     table["undecided"] = [one.n_undecided for one in judged]
-    st.dataframe(table, hide_index=True, width="stretch")
+    percent = st.column_config.NumberColumn(format="percent")
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config=dict.fromkeys(("estimate", "low", "high"), percent),
+    )
     download(table, "critic-precision.csv", "csv-precision")
     st.caption(
         "Share of critiques that people find right, by most verdicts on each; undecided ones are "

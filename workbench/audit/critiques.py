@@ -64,8 +64,21 @@ def put_verdict(
     annotator_id: int,
     opinion: Opinion,
     comment: str = "",
-) -> None:
+    said_id: str | None = None,
+) -> bool:
     """Keep what a person says of a critique; an earlier verdict of theirs stays on record.
+
+    Args:
+        session: The database.
+        id: Of the critique, as `critique_id` names it.
+        critique: What the person saw.
+        annotator_id: Whose verdict it is.
+        opinion: The verdict.
+        comment: Why.
+        said_id: Names this saying, so that it is kept once however often it arrives.
+
+    Returns:
+        Whether it is new.
 
     Raises:
         BadInput: The critique failed, so it says nothing; or there is no such verdict.
@@ -74,9 +87,11 @@ def put_verdict(
         raise BadInput("this critique failed, so it can be neither right nor wrong; skip it")
     if opinion not in get_args(Opinion):
         raise BadInput(f'"{opinion}" is none of {", ".join(get_args(Opinion))}')
+    if said_id is not None and session.get(CritiqueVerdict, said_id) is not None:
+        return False
     session.add(
         CritiqueVerdict(
-            id=uuid.uuid4().hex,
+            id=said_id or uuid.uuid4().hex,
             critique=id,
             constitution=critique.constitution,
             principle=critique.principle,
@@ -88,6 +103,7 @@ def put_verdict(
             created_at=time.time(),
         )
     )
+    return True
 
 
 def judged_by(session: Session, annotator_id: int) -> dict[str, str]:

@@ -8,12 +8,15 @@ import pytest
 import review_lab
 from playwright.sync_api import Browser, Page
 from revise_world import BROKEN, KEPT, drive, plan, principle_of, response_of
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from pipelines.constitution.log import Mark, trajectory_line
 from pipelines.constitution.runner import ReviseFolder
 from pipelines.constitution.trajectory import Response
 from pipelines.models.engine import Reply
+from workbench.db.models import CritiqueVerdict
+from workbench.db.session import reading
 from workbench.project import Project
 from workbench.revised import write_outputs
 
@@ -53,6 +56,8 @@ def page_of(folder: Path) -> AppTest:
     script = f"""
 from pathlib import Path
 from workbench.app.views import constitution
+from workbench.db.models import CritiqueVerdict
+from workbench.db.session import reading
 from workbench.project import Project
 constitution.render(Project.open(Path({str(folder)!r})))
 """
@@ -116,6 +121,37 @@ def test_critiques_are_judged_by_keyboard_and_undone(page: Page, axe: str):
             page.keyboard.press(key)
         page.get_by_text(f"{n_judged} of 18 judged by you").wait_for(timeout=60_000)
     assert _serious(page, axe) == []
+
+
+def test_a_key_judges_the_critique_on_the_screen_and_no_other(page: Page, folder: Path):
+    """Keys pressed while the page brings the next critique change no earlier verdict."""
+    page.get_by_role("button", name="Judge the critic").click()
+    page.locator(".cr-count").wait_for(timeout=60_000)
+    before = len(_verdicts(folder))
+    page.get_by_label("Why").fill("123 seen")  # digits in a text are no verdict
+    page.keyboard.press("Enter")
+    shown = page.locator(".cr-body").all_inner_texts()
+    page.evaluate(  # in one task of the browser: no page brings another critique in between
+        """keys => keys.forEach((key) =>
+             document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))""",
+        list("1233"),
+    )
+    page.get_by_text("3 of 18 judged by you").wait_for(timeout=60_000)
+    said = _verdicts(folder)[before:]
+    assert [(one.verdict, one.comment) for one in said] == [("right", "123 seen")]
+    page.keyboard.press("u")
+    page.get_by_text("2 of 18 judged by you").wait_for(timeout=60_000)
+    assert page.locator(".cr-body").all_inner_texts() == shown  # it comes back
+    assert "<script>alert(1)</script>" in shown[1]  # as text
+
+
+def _verdicts(folder: Path) -> list[CritiqueVerdict]:
+    project = Project.open(folder)
+    with reading(project.engine) as session:
+        found = list(session.scalars(select(CritiqueVerdict).order_by(CritiqueVerdict.created_at)))
+        session.expunge_all()
+    project.engine.dispose()
+    return found
 
 
 def _serious(page: Page, axe: str) -> list[str]:

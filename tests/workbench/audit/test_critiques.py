@@ -33,6 +33,10 @@ def test_the_newest_verdict_of_a_person_counts_and_the_others_stay(database_url)
         ):  # fmt: skip
             put_verdict(session, id, critique(), who, opinion)
         put_verdict(session, "f", critique("satisfied"), ana, "right")
+        sent = [
+            put_verdict(session, "b", critique(), ana, "wrong", said_id="0" * 32) for _ in range(2)
+        ]
+        assert sent == [True, False]  # it arrived twice and is kept once
         with pytest.raises(BadInput, match="neither right nor wrong"):
             put_verdict(session, "g", critique(None, failure="unparsed"), ana, "right")
     with reading(engine) as session:
@@ -41,7 +45,7 @@ def test_the_newest_verdict_of_a_person_counts_and_the_others_stay(database_url)
         assert (satisfied.right.estimate, satisfied.right.n) == (1.0, 1)
         assert critic_precision(session, "c2", "m", ["kind"])[0].right is None
         assert set(judged_by(session, ana)) == {"a", "b", "c", "d", "f"}
-        assert len(session.scalars(select(CritiqueVerdict)).all()) == 10
+        assert len(session.scalars(select(CritiqueVerdict)).all()) == 11
     engine.dispose()
 
 

@@ -43,12 +43,17 @@ def bundle(entry: str = ENTRY, assets: Path = ASSETS) -> str:
     return "\n".join(parts.values())
 
 
+def styles(*names: str) -> str:
+    """Style sheets of ours as one."""
+    return "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names)
+
+
 @cache
 def _mount() -> Callable[..., Any]:
     return st.components.v2.component(
         "workbench_review",
         html='<div class="rv" data-state="fetching"></div>',
-        css="\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob("*.css"))),
+        css=styles("review.css", "text.css"),
         js=bundle(),
         isolate_styles=True,
     )

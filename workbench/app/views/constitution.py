@@ -93,7 +93,7 @@ def _show_numbers(project: Project, found: RunNumbers) -> None:
     rows = [
         (f"{labels[one['principle']]}, {when}", as_estimate(one[key]))
         for one in changes
-        for key, when in (("before", "first"), ("after", "last"), ("change", "change"))
+        for key, when in (("before", "first"), ("after", "last"), ("change", "change, points"))
     ]
     table = estimates_table(rows, "principle")
     percent = st.column_config.NumberColumn(format="percent")
