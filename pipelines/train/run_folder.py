@@ -113,6 +113,17 @@ def content_hash(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+def run_named(project_dir: Path, name: str) -> RunFolder:
+    """The folder of a project's training run.
+
+    Raises:
+        BadInput: The name is none that a folder may have: the run would stand somewhere else.
+    """
+    if not name or name != Path(name).name or name.startswith("."):
+        raise BadInput(f'"{name}" cannot be the name of a training run; use letters and digits')
+    return RunFolder(project_dir / "runs" / "train" / name)
+
+
 def runs_of(project_dir: Path) -> list[RunFolder]:
     """The training runs of a project, by name."""
     parent = project_dir / "runs" / "train"

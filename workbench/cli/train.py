@@ -83,9 +83,8 @@ def train(
     row_files(source)  # whether it is there, before torch takes its seconds
     shares = None if learning_curve is None else shares_of(learning_curve, method)
 
-    from pipelines.train.run_folder import RunFolder
+    from pipelines.train.run_folder import run_named
 
-    runs = opened.dir / "runs" / "train"
     called = name or method
     if shaping is None:
         wanted = [(called, settings)]
@@ -95,6 +94,7 @@ def train(
             (f"{called}-lambda-{weight:g}", each)
             for weight, each in zip(weights, sweep(settings, method, weights), strict=True)
         ]
+    folders = {run: run_named(opened.dir, run) for run, _ in wanted}
     # All are checked before the first is trained.
     prepared = [
         (run, each, *_prepared(method, each, opened, source, shares)) for run, each in wanted
@@ -110,7 +110,7 @@ def train(
         return
     results = []
     for run, _, _, train_model in prepared:
-        folder = RunFolder(runs / run)
+        folder = folders[run]
         with count_progress(f"train {run}") as on_step:
             results.append({**train_model(folder, on_step), "folder": str(folder.path)})
         if speaks and not as_json:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.errors import BadInput
 from pipelines.run import Step
-from pipelines.train.run_folder import RunFolder
+from pipelines.train.run_folder import RunFolder, run_named
 from pipelines.train.settings import TrainSettings
 from workbench.project import Project
 from workbench.running.task import Did, Task, counted
@@ -93,7 +93,7 @@ _SHOWN = (
 
 def run_folder(project: Project, step: Step) -> RunFolder:
     """Where a step's training run goes."""
-    return RunFolder(project.dir / "runs" / "train" / step.called)
+    return run_named(project.dir, step.called)
 
 
 def train_data(task: Task) -> Path:

@@ -107,6 +107,7 @@ def test_a_sweep_of_lambda_is_a_run_each_and_a_table(folder: Path, run: Callable
         (("ppo", "--lambda", "0,1"), {}, "names no constitution"),
         (("dpo", "--lambda", "1"), {}, "has no reward to shape"),
         (("ppo",), {"judge": "nobody"}, 'no judge is called "nobody"'),
+        (("ppo", "--name", "../elsewhere"), {}, "cannot be the name of a training run"),
         (("rloo",), {"samples": 3}, "not a multiple of samples"),
     ],
 )
