@@ -18,7 +18,7 @@ from workbench.db.models import Item, Skip, Vote
 from workbench.db.session import reading
 from workbench.project import Project
 
-JUDGE = "secret-judge@7"
+JUDGE, P_A = "secret-judge@7", 0.90625  # no moment of any answer looks like it
 MODELS = ("secret-model-one", "secret-model-two")
 
 
@@ -34,7 +34,7 @@ def row(number: int) -> dict[str, Any]:
         "response_b": f"bad answer {number}",
         "model_a": MODELS[0],
         "model_b": MODELS[1],
-        "ai": [{"judge": JUDGE, "p_a": 0.9, "rationale": "secret rationale"}],
+        "ai": [{"judge": JUDGE, "p_a": P_A, "rationale": "secret rationale"}],
     }
 
 

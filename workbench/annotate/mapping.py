@@ -18,13 +18,14 @@ from workbench.audit.protocol import storable
 Side = Literal["left", "right"]
 
 VERDICT, NOTE = "verdict", "note"
-# The words of the review page.
+# The sides keep the review page's names; Argilla's pages show one response below the other.
 LABELS = {
-    "left": "Left is better",
+    "left": "First is better",
     "tie": "Tie",
-    "right": "Right is better",
+    "right": "Second is better",
     "both_bad": "Both bad",
 }
+_SHOWN: dict[Side, str] = {"left": "First response", "right": "Second response"}
 MARKS = (1, 2, 3, 4, 5)
 EMPTY = "(This response is empty.)"
 EMPTY_TURN = "(empty)"
@@ -161,10 +162,10 @@ def settings(rg: Any, design: RoundDesign, wanted: int) -> Any:
             rg.RatingQuestion(
                 rating_name(number, side),
                 values=list(MARKS),
-                title=f"{criterion}: {side} response (1 worst, 5 best)",
+                title=f"{criterion}: {shown.lower()} (1 worst, 5 best)",
                 required=False,
             )
-            for side in ("left", "right")
+            for side, shown in _SHOWN.items()
         ]
     questions.append(
         rg.TextQuestion(
@@ -176,8 +177,10 @@ def settings(rg: Any, design: RoundDesign, wanted: int) -> Any:
         guidelines=_guidelines(design.guidelines),
         fields=[
             rg.ChatField("prompt", title="Prompt", use_markdown=False),
-            rg.TextField("left", title="Left response", use_markdown=False),
-            rg.TextField("right", title="Right response", use_markdown=False),
+            *(
+                rg.TextField(side, title=shown, use_markdown=False)
+                for side, shown in _SHOWN.items()
+            ),
         ],
         questions=questions,
         distribution=rg.TaskDistribution(min_submitted=wanted),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from argilla_rounds import JUDGE, MODELS, Desk, draw, make_project, pair_ids, skips, votes
+from argilla_rounds import JUDGE, MODELS, P_A, Desk, draw, make_project, pair_ids, skips, votes
 from argilla_world import Caller, World
 
 from pipelines.errors import BadInput
@@ -67,7 +67,7 @@ def test_what_goes_to_argilla_is_blind(project: Project, argilla: World, name: s
         )
     ]
     text = json.dumps(everything)
-    for secret in (JUDGE, *MODELS, "revealing", "secret", "0.9"):
+    for secret in (JUDGE, *MODELS, "revealing", "secret", str(P_A)):
         assert secret not in text
     assert dataset["guidelines"] == "Read *both*."
     assert dataset["distribution"] == {"strategy": "overlap", "min_submitted": 1}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from argilla_rounds import draw, make_project, pair_ids, votes
+from argilla_rounds import P_A, draw, make_project, pair_ids, votes
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from workbench.annotate.pull import pull
@@ -73,7 +73,7 @@ def test_twenty_pairs_by_keyboard_then_search_filter_pull_certify(
         # The better response is the good one, wherever it stands: read it as a person would.
         expect(fields).to_contain_text("good answer")
         shown = fields.inner_text()
-        for secret in ("secret", "revealing", "0.9"):
+        for secret in ("secret", "revealing", str(P_A)):
             assert secret not in shown
         key = "1" if shown.index("good answer") < shown.index("bad answer") else "3"
         with page.expect_response(lambda answer: answer.url.endswith("/responses")) as sent:

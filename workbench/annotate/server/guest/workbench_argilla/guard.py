@@ -27,6 +27,14 @@ from . import blinding
 from .json_sql import SQLITE
 
 API = "/api/v1"
+# Pages load nothing from elsewhere, be it their fonts or a picture in somebody's Markdown. They
+# themselves need inline scripts and styles.
+_PAGES = (
+    b"content-security-policy",
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; "
+    b"form-action 'self'; base-uri 'self'; object-src 'none'",
+)
+
 # The largest body of a search or an answer: Argilla's own limits keep honest ones far below.
 _MAX_BODY = 4 * 1024 * 1024
 
@@ -94,8 +102,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(API):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if not scope["path"].startswith(API):
+            await self._app(scope, receive, _as_page(send))
             return
         if scope["method"] == "OPTIONS":  # a browser's question about origins; no data
             await self._app(scope, receive, send)
@@ -173,6 +184,15 @@ class Guard:
             await send({"type": "http.response.body", "body": body})
 
         await self._app({**scope, "headers": headers}, receive, keep)
+
+
+def _as_page(send: Send) -> Send:
+    async def with_policy(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), _PAGES]
+        await send(message)
+
+    return with_policy
 
 
 _ANSWERS = re.compile(API + "/(records/[^/]+/responses|responses/[^/]+|me/responses/bulk)")
