@@ -4,13 +4,13 @@ A Streamlit page arrives in pieces, so a key pressed meanwhile would meet the bu
 critique before. The card is one component: text and keys change together.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 import streamlit as st
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.constitution.records import Principle
 from pipelines.constitution.trajectory import Critique, Trajectory
@@ -19,18 +19,16 @@ from workbench.app.review.component import bundle, styles
 from workbench.app.review.render import prompt_html, render_markdown
 from workbench.audit.critiques import Opinion
 
-_NAME = re.compile(r"[0-9a-f]{32}")
-_MOST_CHARS = 2_000  # of a comment; the card takes no more
 
-
-@dataclass(frozen=True)
-class Said:
+class Said(BaseModel):
     """What a person said of a critique, as the card sent it."""
 
-    id: str  # of this saying
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    n: str = Field(pattern=r"^[0-9a-f]{32}$")  # names this saying
     critique: str
     opinion: Opinion
-    why: str
+    why: str = Field(max_length=2_000)  # the card takes no more
 
 
 @dataclass(frozen=True)
@@ -94,15 +92,7 @@ def card_data(
 
 def read_said(value: object) -> Said | None:
     """What the browser sent, if it is something that the card sends."""
-    if not isinstance(value, dict):
+    try:
+        return Said.model_validate(value)
+    except ValidationError:
         return None
-    id, critique, opinion, why = (value.get(key) for key in ("n", "critique", "opinion", "why"))
-    good = (
-        isinstance(id, str)
-        and _NAME.fullmatch(id)
-        and isinstance(critique, str)
-        and opinion in get_args(Opinion)
-        and isinstance(why, str)
-        and len(why) <= _MOST_CHARS
-    )
-    return Said(id, critique, opinion, why) if good else None

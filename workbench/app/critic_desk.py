@@ -68,8 +68,8 @@ def judge_critiques(
         )
     kept = st.session_state.get(_KEPT, "")
     said = critic_card(shown, _undo(run, mine, names), kept)
-    if said is not None and said.id != kept and _keep(project, viewer, run, folder, said):
-        st.session_state[_KEPT] = said.id
+    if said is not None and said.n != kept and _keep(project, viewer, run, folder, said):
+        st.session_state[_KEPT] = said.n
         st.rerun()
     show_precision(project, found)
 
@@ -116,7 +116,7 @@ def _keep(
             viewer.annotator_id,
             said.opinion,
             said.why,
-            said.id,
+            said.n,
         )
 
 
