@@ -72,6 +72,8 @@ def length_controlled(
         raise Undefined("a length-controlled win rate needs pairs of at least three prompts")
     if not 0.0 < float(score.mean()) < 1.0:
         raise Undefined("one policy won every pair: no logit is finite")
+    if not np.ptp(score):
+        raise Undefined("every pair has the same score: length can have no part in it")
     x = length_points(chars_first, chars_second)
     if not x.any():
         raise Undefined("all pairs are of equal length: there is nothing to control for")

@@ -23,7 +23,7 @@ class WinRate:
         tie_aware: Wins and half the ties: one half means that the two are alike.
         p_value: Two-sided and exact, of the two being alike: whole prompts change sides.
         detectable: The least distance of `tie_aware` from one half that so many prompts with so
-            many ties would show (p < 0.05) in four of five evaluations.
+            many ties would show (p < 0.05) in four of five evaluations; None where all tie.
     """
 
     n: int
@@ -33,7 +33,7 @@ class WinRate:
     raw: Estimate
     tie_aware: Estimate
     p_value: float
-    detectable: float
+    detectable: float | None
 
 
 def win_rate(score: FloatArray, prompt: IntArray, *, confidence: float = 0.95) -> WinRate:
@@ -66,7 +66,9 @@ def win_rate(score: FloatArray, prompt: IntArray, *, confidence: float = 0.95) -
         tie_aware=mean_of(score, clusters, confidence=confidence),
         p_value=sign_flip_p(np.rint(totals).astype(np.int64)),
         # Were the two alike, wins and losses would be coins: no mean is taken off.
-        detectable=detectable(math.sqrt(float(np.square(totals / 2.0).sum())) / len(score)),
+        detectable=detectable(math.sqrt(float(np.square(totals / 2.0).sum())) / len(score))
+        if totals.any()
+        else None,
     )
 
 

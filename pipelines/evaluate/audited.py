@@ -25,10 +25,7 @@ def audited_scores(annotations: Annotations, judges: Sequence[str]) -> FloatArra
         annotations: All verdicts.
         judges: Those that compare.
     """
-    known = [judge for judge in judges if judge in annotations.judges]
-    if not known:
-        return np.full(annotations.n_pairs, np.nan)
-    scores = np.stack([soft_scores(annotations, judge) for judge in known])
+    scores = np.stack([soft_scores(annotations, judge) for judge in judges])
     there = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):  # 0/0 is NaN: nobody answered
         return np.asarray(np.where(there, scores, 0.0).sum(axis=0) / there.sum(axis=0))

@@ -138,8 +138,10 @@ def soft_scores(annotations: Annotations, judge: str) -> FloatArray:
 
     The mean of its probabilities; of its labels (1, 0, a tie 1/2) where it gives none, so that
     verdicts which contradict each other are a tie, as in MT-bench (Zheng et al. 2023,
-    arXiv:2306.05685). NaN where every judgment failed. Shape (n_pairs,).
+    arXiv:2306.05685). NaN where every judgment failed, or there is none. Shape (n_pairs,).
     """
+    if judge not in annotations.judges:  # as where all responses were the same: nothing was asked
+        return np.full(annotations.n_pairs, np.nan)
     mine = annotations.verdict_judge == annotations.judges.index(judge)
     mine &= annotations.verdict_label != NONE
     label = annotations.verdict_label[mine]

@@ -25,10 +25,12 @@ class Lineage:
     Attributes:
         judges: Judge -> the training runs by which its labels came in, last first.
         unknown: Runs whose data do not say whose labels they hold.
+        base: The model that training began from, by its own name.
     """
 
     judges: dict[str, tuple[str, ...]]
     unknown: tuple[str, ...]
+    base: str = ""
 
 
 def lineage_of(run: Path, project_dir: Path) -> Lineage:
@@ -40,9 +42,10 @@ def lineage_of(run: Path, project_dir: Path) -> Lineage:
     """
     judges: dict[str, tuple[str, ...]] = {}
     unknown: list[str] = []
+    bases: list[str] = []
     seen: set[Path] = set()
 
-    def follow(folder: Path, through: tuple[str, ...]) -> None:
+    def follow(folder: Path, through: tuple[str, ...], starts: bool) -> None:
         asked = RunFolder(folder).asked()
         if asked is None or folder.resolve() in seen:
             return
@@ -55,7 +58,7 @@ def lineage_of(run: Path, project_dir: Path) -> Lineage:
                 judges.setdefault(named, through)
             reward_model = section.get("reward_model")
             if isinstance(reward_model, str) and reward_model:
-                follow(_run_of(project_dir / reward_model), through)
+                follow(_run_of(project_dir / reward_model), through, False)
         else:
             found = _labelled_by(project_dir / str(asked.get("data", "")))
             if found is None:
@@ -64,10 +67,12 @@ def lineage_of(run: Path, project_dir: Path) -> Lineage:
                 judges.setdefault(judge, through)
         start = asked.get("model")
         if isinstance(start, str) and start:
-            follow(_run_of(project_dir / start), through)
+            if starts and RunFolder(_run_of(project_dir / start)).asked() is None:
+                bases.append(start)
+            follow(_run_of(project_dir / start), through, starts)
 
-    follow(run, ())
-    return Lineage(judges, tuple(unknown))
+    follow(run, (), True)
+    return Lineage(judges, tuple(unknown), bases[0] if bases else "")
 
 
 def leaks(
@@ -87,11 +92,6 @@ def leaks(
     found: list[LeakFound] = []
     for policy, model in policies.items():
         for judge, judge_model in judges.items():
-            own = _kinship(judge_model, model)
-            if own in ("same model", "same family") and policy not in lineages:
-                found.append(
-                    LeakFound(kind="judges itself", judge=judge, policy=policy, labelled_by=judge)
-                )
             lineage = lineages.get(policy)
             kin = []
             for labeller, through in (lineage.judges if lineage else {}).items():
@@ -104,6 +104,10 @@ def leaks(
                     LeakFound(
                         kind=kind, judge=judge, policy=policy, labelled_by=labeller, through=through
                     )
+                )
+            elif _kinship(judge_model, model if lineage is None else lineage.base):
+                found.append(
+                    LeakFound(kind="judges itself", judge=judge, policy=policy, labelled_by=judge)
                 )
     return tuple(found)
 
@@ -122,20 +126,40 @@ def _relation(
 def _kinship(one: str, other: str) -> LeakKind | None:
     if model_name(one) == model_name(other):
         return "same model"
-    first, second = family(one), family(other)
-    return "same family" if first is not None and first == second else None
+    return "same family" if families(one) & families(other) else None
 
 
-def family(model: str) -> str | None:
-    """The family that a model's name begins with ("qwen" of Qwen2.5-7B-Instruct); None if none.
+def families(model: str) -> frozenset[str]:
+    """The families that a model's name tells of: qwen and deepseek of DeepSeek-R1-Distill-Qwen-7B.
 
-    Simulated models share a name and nothing else.
+    Known ones wherever they stand in the name, else the word that it begins with. Simulated models
+    share a name and nothing else.
     """
-    name = model_name(model).removeprefix("meta-")
-    found = re.match(r"[a-z]{3,}", name)
-    if found is None or name.startswith(_SIMULATED):
-        return None
-    return found.group()
+    name = model_name(model)
+    if name.startswith(_SIMULATED):
+        return frozenset()
+    known = {family for family, pattern in _FAMILIES.items() if re.search(pattern, name)}
+    first = re.match(r"[a-z]{3,}", name)
+    if not known and first is not None and first.group() not in _GENERIC:
+        known.add(first.group())
+    return frozenset(known)
+
+
+# Families whose members go by several names. A word that only begins a longer one is none of them.
+_FAMILIES = {
+    "gpt": r"gpt(?!q)|^o[1-9](?![a-z])|davinci",
+    "claude": r"claude",
+    "gemini": r"gemini|gemma",
+    "llama": r"llama|vicuna",
+    "qwen": r"qwen|qwq",
+    "mistral": r"mistral|mixtral|ministral|codestral|magistral|zephyr",
+    "deepseek": r"deepseek",
+    "phi": r"(?<![a-z])phi(?![a-z])",
+}
+_GENERIC = frozenset(
+    {"base", "chat", "checkpoint", "dpo", "final", "grpo", "instruct", "judge", "kto", "merged"}
+    | {"model", "orpo", "output", "policy", "ppo", "reward", "rloo", "sft", "start", "test", "tiny"}
+)
 
 
 def _run_of(path: Path) -> Path:

@@ -83,9 +83,10 @@ def judged_matchups(
                 win=win_rate(hard[judged], prompt[judged], confidence=confidence),
                 p_adjusted=1.0,
                 flips=_flips(comparisons, annotations, judge, met),
+                # On the same scores as the rate beside it: the two differ by length alone.
                 length=defined(
                     length_controlled,
-                    scores[judged],
+                    hard[judged],
                     comparisons.chars_first[judged],
                     comparisons.chars_second[judged],
                     prompt[judged],
@@ -142,6 +143,8 @@ def _flips(
     comparisons: Comparisons, annotations: Annotations, judge: str, met: npt.NDArray[np.bool_]
 ) -> Estimate | None:
     """The share of these pairs whose verdict depends on the order."""
+    if judge not in annotations.judges:
+        return None
     rows = comparisons.row[met & ~comparisons.same]
     mine = annotations.verdict_judge == annotations.judges.index(judge)
     mine &= np.isin(annotations.verdict_pair, rows)

@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.evaluate.result import EvaluationFound, MatchupFound, RankingFound
+from pipelines.evaluate.result import (
+    EvaluationFound,
+    MatchupFound,
+    RankingFound,
+    SuiteFound,
+)
 from pipelines.evaluate.suites import load_suite, suite_names
 from workbench.cli.judge_text import ENDED, duration
 from workbench.data_files import data_dir
@@ -101,11 +106,7 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
         lines += _ranking_lines(ranking)
     for suite in found.suites:
         lines.append(f"{suite.title}: {suite.share_of}, {suite.how}")
-        for group in suite.groups:
-            if group.group and suite.by == "category":
-                continue  # many, of a few prompts each: the page has them
-            label = f"{group.policy}, {group.group}" if group.group else group.policy
-            lines.append(f"  {label}: {words(group.share)}")
+        lines += _suite_lines(suite)
     for aligned in found.alignment:
         lines.append(f"{aligned.kind} of {aligned.name}: {words(aligned.accuracy)}")
     lines += _next(found, done)
@@ -130,12 +131,34 @@ def _matchup_lines(one: MatchupFound) -> Iterator[str]:
             f"  {'corrected (PPI++)':18} {words(fixed.corrected)}, from {fixed.n_labelled:,} human "
             f"labels; p = {fixed.p_value:.3g}"
         )
-    yield (
-        f"  {'could show':18} {100 * win.detectable:.1f} points from one half in four of five such "
-        "evaluations"
-    )
+    if win.detectable is not None:
+        far = f"{100 * win.detectable:.1f} points"
+        if one.corrected_detectable is not None:
+            far += f" ({100 * one.corrected_detectable:.1f} when corrected)"
+        yield f"  {'could show':18} {far} from one half, in four of five such evaluations"
+    if one.n_same:
+        yield f"  {one.n_same:,} of the ties are equal responses, about which nobody was asked"
     if one.n_unjudged:
         yield f"  {one.n_unjudged:,} pairs have no verdict (failed) and are not counted"
+
+
+def _suite_lines(suite: SuiteFound) -> Iterator[str]:
+    changes = {(one.after, one.group): one for one in suite.changes}
+    for one in suite.groups:
+        if one.group and suite.by == "category":
+            continue  # many, of a few prompts each: the page has them
+        label = f"{one.policy}, {one.group}" if one.group else one.policy
+        yield f"  {label}: {words(one.share)}"
+        change = changes.get((one.policy, one.group))
+        if change is not None:
+            gap = change.change.difference
+            yield (
+                f"    {100 * gap.estimate:+.1f} points from {change.before} "
+                f"({100 * gap.low:+.1f} to {100 * gap.high:+.1f}, n = {gap.n:,}), "
+                f"p = {change.p_adjusted:.3g} for all together"
+            )
+    for reason, n in suite.n_left_out.items():
+        yield f"  {n:,} responses are not counted: {reason}"
 
 
 def _ranking_lines(ranking: RankingFound) -> Iterator[str]:
@@ -150,6 +173,8 @@ def _ranking_lines(ranking: RankingFound) -> Iterator[str]:
 
 def _next(found: EvaluationFound, done: Evaluated) -> Iterator[str]:
     folder = Path(done.folder)
+    if all(one.n_same == one.win.n + one.n_unjudged for one in found.matchups):
+        return  # nothing that people could be asked about
     if found.people is None:
         yield (
             f"next: workbench audit draw --project {folder}, then workbench serve --project "

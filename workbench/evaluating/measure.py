@@ -68,11 +68,7 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
         planned.folder,
         comparisons,
         project.store.pair_ids(),
-        {
-            spec.name: soft_scores(annotations, spec.name)
-            for spec in planned.judges
-            if spec.name in annotations.judges
-        },
+        {spec.name: soft_scores(annotations, spec.name) for spec in planned.judges},
         human,
     )
     judged = [
@@ -85,7 +81,6 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
             confidence,
         )
         for spec in planned.judges
-        if spec.name in annotations.judges
     ]
     return EvaluationFound(
         name=planned.name,

@@ -164,9 +164,16 @@ def _show_sentences(one: MatchupFound) -> None:
     said = (
         f"**{plain(_title(one))}**: {win.wins:,} wins, {win.ties:,} ties, {win.losses:,} "
         f"losses. Were the two alike, so much would be seen with p = {win.p_value:.3g} (exact, by "
-        f"prompt; {one.p_adjusted:.3g} for all matchups together). With so many prompts a win rate "
-        f"{100 * win.detectable:.1f} points from one half would show in four of five such runs. "
+        f"prompt; {one.p_adjusted:.3g} for all matchups together). "
     )
+    if win.detectable is not None:
+        said += (
+            f"With so many prompts a win rate {100 * win.detectable:.1f} points from one half "
+            "would show in four of five such runs"
+        )
+        if one.corrected_detectable is not None:
+            said += f", a corrected one {100 * one.corrected_detectable:.1f} points from it"
+        said += ". "
     if one.n_same:
         said += f"{one.n_same:,} of the ties are equal responses. "
     if one.n_unjudged:
@@ -180,7 +187,7 @@ def _show_sentences(one: MatchupFound) -> None:
             else "Length does not visibly sway this judge. "
         )
     if one.corrected is None:
-        said += "Not corrected: too few human labels on these pairs."
+        said += "Not corrected: people have labelled too few of these pairs."
     else:
         fixed = one.corrected
         said += (
