@@ -21,6 +21,8 @@ a.handed, a.handed:visited {
 }
 a.handed:hover { text-decoration: underline; }
 a.handed:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+/* What Streamlit writes there could be read as formulas; the button under the table is ours. */
+[data-testid="stElementToolbar"] button[aria-label="Download as CSV"] { display: none; }
 @media (max-width: 760px) {
   [data-testid="stMainBlockContainer"] { padding: 4rem 1rem 2rem; }
 }

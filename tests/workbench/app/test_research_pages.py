@@ -140,6 +140,19 @@ def test_every_chart_has_its_meaning_for_a_screen_reader(walked: Walk) -> None:
     assert {name: n for name, n in walked.mute_charts.items() if n} == {}
 
 
+def test_a_table_is_downloaded_by_our_button_alone(server: lab.Server, chromium: Browser) -> None:
+    # Streamlit's own beside it would write cells that a spreadsheet takes for formulas.
+    page = person(chromium, server)
+    visit(page, server, "project")
+    table = page.get_by_test_id("stDataFrame").first
+    table.hover()
+    toolbar = page.get_by_test_id("stElementToolbar").first
+    toolbar.get_by_role("button", name="Search").wait_for()
+    assert toolbar.get_by_role("button", name="Download as CSV").count() == 0
+    assert page.get_by_role("button", name="Download as CSV").count() > 0
+    page.context.close()
+
+
 @pytest.mark.parametrize(
     ("fmt", "data", "made"), [("trl", "curated.jsonl", False), ("hf-folder", "data/", True)]
 )
