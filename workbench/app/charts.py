@@ -137,7 +137,9 @@ def estimates_figure(
             text=name,
             showarrow=False,
         )
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1])
+    # All rows: of itself the axis ends where the measured ones do.
+    whole = [-0.6, len(labels) - 0.4]
+    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], range=whole)
     figure.update_xaxes(**(_percent_axis(axis) if percent else {"title": axis, "zeroline": True}))
     return _finish(figure, 110 + 34 * len(rows))
 

@@ -177,6 +177,14 @@ def test_every_key_of_the_help_does_what_it_says(
         page.keyboard.press(key)
         assert button.get_attribute("aria-pressed") == "true"
         page.keyboard.press(key)
+    # T goes to the first mark of the strip; Escape leaves it, and the focus is where it was.
+    page.keyboard.press("t")
+    page.keyboard.press("Enter")
+    assert page.locator(".rv-details button").first.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert page.locator(".rv-details").is_hidden()
+    page.locator("[data-act=details]:focus").wait_for()
     page.keyboard.press("p")
     assert page.locator(".rv-fold").get_attribute("aria-expanded") == "false"
     page.keyboard.press("p")

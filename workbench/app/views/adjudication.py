@@ -11,7 +11,7 @@ from workbench.app.access import Viewer, viewer_here
 from workbench.app.findings import reviewed, round_names
 from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
-from workbench.audit.adjudicate import AGAINST_AI, SPLIT, decide, decisions, open_cases
+from workbench.audit.adjudicate import AGAINST_AI, SPLIT, Cases, decide, decisions, open_cases
 from workbench.audit.dealing import left_response
 from workbench.db.models import Item
 from workbench.db.session import reading, writing
@@ -38,17 +38,18 @@ def render(project: Project) -> None:
     found_by = {kind: open_cases(items, kind, viewer.name) for kind in (SPLIT, AGAINST_AI)}
     kinds = list(found_by)
     filled = [kind for kind in kinds if len(found_by[kind].waiting)]
+    filled += [kind for kind in kinds if found_by[kind].n_own]
     kind = st.radio(
         "Cases",
         kinds,
         index=kinds.index(filled[0]) if filled else 0,
-        format_func=lambda kind: f"{kind} ({len(found_by[kind].waiting):,} for you)",
+        format_func=lambda kind: f"{kind} ({_waiting_for(found_by[kind])})",
         horizontal=True,
         key="kind",
     )
     st.caption(
-        "You decide blind: who said what is shown after your decision. Decisions feed the export "
-        "before any vote; the certificate does not read them."
+        "You decide blind: who said what is shown after your decision. In the export a decision "
+        "stands above every vote; the certificate does not read it."
     )
     _show_last(items)
     cases = found_by[kind]
@@ -59,6 +60,11 @@ def render(project: Project) -> None:
         if cases.n_own:
             st.caption(f"{_own_words(cases.n_own)} not among them.")
     _show_decisions(project, found.round_id)
+
+
+def _waiting_for(cases: Cases) -> str:
+    others = f", {cases.n_own:,} for somebody else" if cases.n_own else ""
+    return f"{len(cases.waiting):,} for you{others}"
 
 
 def _own_words(n_own: int) -> str:

@@ -87,7 +87,7 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
         f"Agreement of people with the AI: {interval_words(now.estimate)}. "
         f"TRUST asks for more than {gate.trust_above:.0%}, WARN says less than "
         f"{gate.warn_below:.0%}; each test errs in at most {gate.alpha:.1%} of audits, however "
-        "often anybody looks."
+        f"often anybody looks. {_n_words(part)}"
     )
     if part.crossing is not None and now.decision != part.decision:
         st.warning(
@@ -101,7 +101,7 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
             charts.gate_figure(path, gate, part.n_labels), key=f"gate-{name}", width="stretch"
         )
         interval.caption(
-            f"n = {now.n_answered:,} labels in draw order. "
+            f"n = {now.n_answered:,} pairs in draw order, ties and skipped pairs included. "
             "The band holds the true agreement at every label at once, so it may be watched. The "
             "decision comes from the tests (next tab), which can cross a little before the band "
             "leaves a line."
@@ -116,9 +116,17 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
         )
     st.caption(
         f"{now.n_agree:,} agree, {now.n_disagree:,} disagree, {now.n_tie:,} human ties, "
-        f"{now.n_unanswered:,} nobody will answer. {part.labels.n_drawn:,} pairs are drawn of "
-        f"N = {part.design.n_population:,}. {waiting_words(part)}"
+        f"{now.n_unanswered:,} skipped by everybody (read as the worst case, for every test). "
+        f"{part.labels.n_drawn:,} pairs are drawn of N = {part.design.n_population:,}. "
+        f"{waiting_words(part)}"
     )
+
+
+def _n_words(part: StratumReading) -> str:
+    """What n counts, where a person's tie is not in it."""
+    if part.gate.ties == "strict" or not part.now.n_tie:
+        return ""
+    return "n counts the pairs on which a person chose a side: a tie says nothing about the AI."
 
 
 def _show_ceiling(findings: Findings, main: StratumReading) -> None:
@@ -169,7 +177,8 @@ def _show_confusion(findings: Findings) -> None:
     a_b, b_a = int(table[0, 1]), int(table[1, 0])
     st.caption(
         f"n = {int(table.sum()):,} audited pairs. On the diagonal they agree. {a_b + b_a:,} pairs "
-        "have the opposite label; the Disagreements page lists them."
+        "have the opposite label; the Disagreements page lists them, and those that only one side "
+        "calls a tie."
     )
     rows = [f"people say {name}" for name in LABEL_NAMES]
     counts = pd.DataFrame(table, columns=[f"AI says {name}" for name in LABEL_NAMES])

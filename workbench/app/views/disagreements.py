@@ -86,8 +86,9 @@ def _choose(found_in: Reviewed) -> pd.DataFrame:
     else:
         said = "This judge gave no probabilities, so its errors cannot be sorted by confidence."
     st.caption(
-        f"{len(found):,} pairs of {len(items):,} labelled. {said} Tick a row to read its pair. "
-        f"{left_out_of(found_in.design)}"
+        f"{len(found):,} pairs of {len(items):,} labelled. {said} Tick a row to read its pair "
+        "(with the keyboard: arrows, then Shift and Space). A and B are the responses of the pairs "
+        f"file; reviewers see them left or right at random. {left_out_of(found_in.design)}"
     )
     return found
 
@@ -109,7 +110,7 @@ def _table(found: pd.DataFrame) -> pd.DataFrame:
             "note": found["comments"].map(_votes_text),
             "stratum": found["stratum"],
             "draw position": found["position"] + 1,
-            "characters": found["chars"],
+            "characters, A and B": found["chars"],
         }
     )
     empty = [name for name in ("decided", "tags and ratings", "note") if not table[name].any()]

@@ -30,6 +30,12 @@ _DISAGREEMENT = {
     "soft": "keep both in a soft label",
 }
 _TIES = {"drop": "leave ties out", "keep": "keep them as ties", "half": "soft label one half"}
+# The steps' policies by the names that the form above the table gives them.
+_POLICIES = (
+    {("disagreement", name): said for name, said in _DISAGREEMENT.items()}
+    | {("ties", name): said for name, said in _TIES.items()}
+    | {("identical responses", "drop"): "leave the pair out"}
+)
 _SOURCES = {"ai": "by the AI", "human": "by people in rounds", "adjudicated": "by adjudication"}
 _CURATED, _MADE = "people's and the AI's, curated here", "as `workbench pairs` made them"
 
@@ -187,7 +193,7 @@ def _show_counts(done: Counted, options: ExportOptions) -> None:
         [
             {
                 "step": step.name,
-                "policy": step.policy,
+                "policy": _POLICIES.get((step.name, step.policy), step.policy),
                 "in": step.n_in,
                 "out": step.n_out,
                 "left out": step.n_in - step.n_out,

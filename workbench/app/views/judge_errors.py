@@ -25,6 +25,10 @@ from workbench.audit.reading import StratumReading
 from workbench.audit.reviewed import label_codes
 from workbench.project import Project
 
+_COMPLEXITY = (
+    " Complexity is what the pairs' file says in `meta.complexity`; where it says nothing, how "
+    "much there is to read."
+)
 Rows = Sequence[tuple[str, Estimate | None]]
 
 
@@ -72,11 +76,12 @@ def _show_slices(findings: Findings, audited: pd.DataFrame, main: StratumReading
             f"slice-{one.name}",
             main,
             f"Agreement with people by {one.name}, with intervals. {kind}. "
-            f"n = {len(audited):,} audited pairs.",
+            f"n = {len(audited):,} audited pairs."
+            + (_COMPLEXITY if one.name == "complexity" else ""),
         )
     entries = [entry for entry in findings.slices.get("main", ()) if entry.declared]
     if entries:
-        st.markdown("**The gate within each declared slice** (alpha shared among them)")
+        st.markdown("**The gate within each declared slice**")
         table = pd.DataFrame(
             [
                 {
@@ -91,6 +96,10 @@ def _show_slices(findings: Findings, audited: pd.DataFrame, main: StratumReading
             ]
         )
         st.dataframe(table, hide_index=True, width="stretch")
+        st.caption(
+            "The same lines, asked of each group alone. alpha is how often a test may err; the "
+            "groups share it, so that all of them together err no more often than the round."
+        )
         download(table, "gate-by-slice.csv", "csv-gate-by-slice")
     if not shown:
         st.info(

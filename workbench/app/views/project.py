@@ -156,7 +156,10 @@ def _show_people(people: dict[str, Progress]) -> None:
         st.info("Nobody yet.")
         return
     st.dataframe(table, hide_index=True, width="stretch")
-    st.caption(f"n = {int(table['labels'].sum()):,} live labels, overlap labels included.")
+    st.caption(
+        f"n = {int(table['labels'].sum()):,} labels that stand (none taken back), second labels of "
+        "a pair included."
+    )
     download(table, "people.csv", "csv-people")
 
 

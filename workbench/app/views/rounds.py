@@ -46,7 +46,8 @@ def _show_round(project: Project, now: Standing) -> None:
         st.subheader(f"{plain(design.name)} ({state})")
         done, asked = now.progress.answered, now.progress.asked
         st.progress(
-            done / asked if asked else 0.0, f"{done:,} of {asked:,} labels, overlap included"
+            done / asked if asked else 0.0,
+            f"{done:,} of {asked:,} labels; some pairs are labelled by two people",
         )
         strata = now.reading.strata
         for part in strata:
@@ -54,8 +55,8 @@ def _show_round(project: Project, now: Standing) -> None:
             st.markdown(
                 f"**{of}: {part.decision}**, {DECISION_WORDS[part.decision]}. "
                 f"Agreement {interval_words(part.now.estimate)}; {part.labels.n_drawn:,} of "
-                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} read. "
-                f"{waiting_words(part)}"
+                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} of them read by "
+                f"the gate. {waiting_words(part)}"
             )
         left_out = left_out_of(design)
         if left_out:

@@ -3,10 +3,24 @@
 const MOST = 5; // marks of a criterion
 
 export class DetailsStrip {
-  constructor(root, session) {
+  /** `changed` is called after every mark. */
+  constructor(root, session, changed) {
     this.root = root;
     this.session = session;
+    this.changed = changed;
     root.addEventListener("click", (event) => this.clicked(event));
+  }
+
+  get isOpen() {
+    return !this.root.hidden;
+  }
+
+  get hasFocus() {
+    return this.root.contains(this.root.getRootNode().activeElement);
+  }
+
+  focus() {
+    this.root.querySelector("button")?.focus();
   }
 
   visible(on) {
@@ -62,7 +76,13 @@ export class DetailsStrip {
       for (const other of button.parentElement.querySelectorAll("button")) other.setAttribute("aria-pressed", "false");
     }
     button.setAttribute("aria-pressed", String(on));
+    this.changed();
   }
+}
+
+/** Whether anything is rated or tagged in these notes of a pair. */
+export function isMarked({ criteria, tags }) {
+  return tags.left.length + tags.right.length > 0 || Object.values(criteria).some((marks) => Object.keys(marks).length > 0);
 }
 
 function group(className, label) {

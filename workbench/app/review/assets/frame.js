@@ -25,7 +25,7 @@ export const FRAME = `
       <span class="rv-mine"></span>
       <button type="button" class="rv-tool rv-end-practice" data-act="practised" hidden>${SAY.skipPractice}</button>
       <span class="rv-track" aria-hidden="true"><i></i></span>
-      <span><span class="rv-everyone"></span><span class="rv-wide"> by everyone</span></span>
+      <span title="The labels that this round asks for; some pairs are labelled by two people."><span class="rv-everyone"></span><span class="rv-wide"> labels by everyone</span></span>
     </div>
     <div class="rv-saved" data-state="saved"><i aria-hidden="true"></i><span></span></div>
     <div class="rv-panels">${PANELS.map(tool).join("")}</div>

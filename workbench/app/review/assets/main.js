@@ -72,6 +72,11 @@ class Mount {
       claim(event);
       return;
     }
+    if (event.key === "Escape" && view.details.isOpen && !isTyping(event)) {
+      view.act("details", event.timeStamp);
+      claim(event);
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isTyping(event)) return;
     const key = keyName(event);
     if (view.panels.isOpen) {

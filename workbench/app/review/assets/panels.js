@@ -1,6 +1,6 @@
 // What opens over the page: guidelines, the list of keys, a note, the reason of a skip.
 
-import { CHOICES, LEAVE, PANELS, SKIP_REASONS, TOOLS } from "./wording.js";
+import { CHOICES, LEAVE, PANELS, SKIP_REASONS, TOOLS, detailsWords } from "./wording.js";
 import { leaveUrl, writeSettings } from "./settings.js";
 
 const NOTE_CHARS = 4_000;
@@ -87,7 +87,7 @@ export class Panels {
   help() {
     const rows = [
       ...CHOICES.map(({ key, text, says }) => [key, says ?? text]),
-      ...TOOLS.map(({ key, says }) => [key, says]),
+      ...TOOLS.map(({ name, key, says }) => [key, name === "details" ? detailsWords(this.view.session.data)[1] : says]),
       ["P", "Fold the prompt away, or open it"],
       ...PANELS.map(({ key, says }) => [key, says]),
       ["↑ ↓ Space", "Scroll both responses"],

@@ -1,5 +1,6 @@
 // The top line, the banner under it, and what the buttons say of the last answer.
 
+import { isMarked } from "./details.js";
 import { SAY, shortName } from "./wording.js";
 
 /** Sets a text only if it differs: setting it anyway would lay the line out again. */
@@ -41,6 +42,7 @@ export class Status {
     const what = !last ? "" : last.kind === "skip" ? "skip" : shortName(last.label).toLowerCase();
     write(this.find('[data-act="undo"] .rv-last'), what && ` (${what})`);
     write(this.find('[data-act="note"] .rv-last'), session.notes.comment ? " ✓" : "");
+    write(this.find('[data-act="details"] .rv-last'), isMarked(session.notes) ? " ✓" : "");
     const before = session.before?.kind === "vote" ? session.before.label : null;
     for (const button of this.root.querySelectorAll(".rv-choice")) {
       button.classList.toggle("rv-before", button.dataset.choice === before);

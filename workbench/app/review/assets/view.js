@@ -8,7 +8,7 @@ import { Panels } from "./panels.js";
 import { Practice } from "./practice.js";
 import { leaveUrl, readSettings, writeSettings } from "./settings.js";
 import { Status, write } from "./status.js";
-import { SAY, plural, shortName } from "./wording.js";
+import { SAY, detailsWords, plural, shortName } from "./wording.js";
 
 const TOAST_MS = 4_000;
 const FLASH_MS = 140;
@@ -37,7 +37,8 @@ export class View {
     this.find(".rv-leave").href = leaveUrl();
     this.panels = new Panels(this);
     this.status = new Status(root, session);
-    this.details = new DetailsStrip(this.find(".rv-details"), session);
+    this.details = new DetailsStrip(this.find(".rv-details"), session, () => this.status.bar(null));
+    this.tool("details").lastElementChild.firstChild.data = detailsWords(session.data)[0];
     root.addEventListener("click", (event) => this.clicked(event));
     for (const side of ["left", "right"]) {
       this.body(side).addEventListener("scroll", () => this.scrolled(side), { passive: true });
@@ -184,7 +185,7 @@ export class View {
    * the pair on the screen was meant for another pair, and is dropped. */
   act(name, time) {
     if (time < this.shownAt && this.item && ["skip", "note"].includes(name)) return;
-    const toggles = { difference: () => this.mark(), together: () => {}, details: () => this.refreshState() };
+    const toggles = { difference: () => this.mark(), together: () => {}, details: () => this.toggleDetails() };
     if (name in toggles) {
       this.settings[name] = !this.settings[name];
       writeSettings(this.settings);
@@ -234,6 +235,14 @@ export class View {
     const button = this.find(`[data-choice="${label}"]`);
     button.classList.add("rv-flash");
     setTimeout(() => button.classList.remove("rv-flash"), FLASH_MS);
+  }
+
+  /** Whoever opens the strip wants to mark something: the focus goes there, and comes back after. */
+  toggleDetails() {
+    const within = this.details.hasFocus;
+    this.refreshState();
+    if (this.settings.details) this.details.focus();
+    else if (within) this.tool("details").focus();
   }
 
   expand() {

@@ -20,6 +20,13 @@ export const TOOLS = [
   { name: "undo", key: "U", text: "Undo", says: "Take back your last answers, up to 20" },
 ];
 
+/** What the strip is for in this round: [on its button, in the list of keys]. */
+export function detailsWords({ criteria = [], error_tags: tags = [] }) {
+  if (!criteria.length && tags.length) return ["Tag errors", "Tag errors of each response"];
+  if (criteria.length && !tags.length) return ["Rate", "Rate criteria of each response"];
+  return ["Rate and tag", "Rate criteria and tag errors of each response"];
+}
+
 export const PANELS = [
   { name: "guidelines", key: "G", text: "Guidelines", says: "Read the guidelines of this round" },
   { name: "help", key: "?", text: "Keys", says: "Show this list" },
@@ -73,7 +80,7 @@ export const SAY = {
   finished: {
     title: "You are done for now",
     text: (mine) =>
-      `You labelled ${plural(mine, "pair")}, all that are yours. Others are still working; should a pair come to you, it appears here by itself.`,
+      `You labelled ${plural(mine, "pair")}, all that are yours. What is left is for other people: some pairs get a second label from somebody else, and what you skipped goes on to them. Should a pair come to you, it appears here by itself.`,
   },
   nothing: {
     title: "Nothing to review yet",
