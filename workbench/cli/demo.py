@@ -146,6 +146,11 @@ def _lines(made: "MadeDemo") -> "Iterator[str]":
     else:
         yield f"labels     0 of {made.asked}; the first is yours"
     yield from made.after
+    if made.before and made.after:  # the whole flow
+        yield (
+            "look at    Review (keys 1 to 4), Agreement, Disagreements, and Constitution: where is "
+            "the judge wrong, and the critic?"
+        )
 
 
 def _refuse_taken_port(port: int) -> None:

@@ -136,7 +136,9 @@ def build_flow(folder: Path, now: float, on_stage: OnStage, cast: Cast, size: Si
                 minds,
                 SHARE_LABELLED,
                 began,
-                lambda n_done, n_all: on_stage("simulated people label", n_done, n_all),
+                lambda n_done, n_all: on_stage(
+                    "simulated people label", n_done, max(n_done, round(SHARE_LABELLED * n_all))
+                ),
             )
             answered, asked = simulated.answered, simulated.asked
         after = _pairs(project, on_stage)
@@ -166,7 +168,8 @@ def _write_files(folder: Path, cast: Cast, size: Size) -> None:
         text = text.replace(f"\n[{section}]\n", f"\n[{section}]\n{lines}\n", 1)
     (folder / CONFIG_NAME).write_text(f"{text}{cast.sections}", encoding="utf-8")
     shutil.copyfile(helpdesk / "constitution.toml", folder / CONSTITUTION)
-    shutil.copyfile(helpdesk / "guidelines.md", folder / "guidelines.md")
+    for name in ("guidelines.md", "practice.jsonl"):
+        shutil.copyfile(helpdesk / name, folder / name)
     with (helpdesk / "prompts-held-out.jsonl").open(encoding="utf-8") as prompts:
         chosen = list(islice(prompts, size.n_messages))
     (folder / "prompts.jsonl").write_text("".join(chosen), encoding="utf-8")
@@ -271,6 +274,7 @@ def _judge(project: Project, on_stage: OnStage) -> str:
 
 def _pairs(project: Project, on_stage: OnStage) -> str:
     options = project.config.pairs
+    on_stage("make pairs", 0, None)  # it learns from the labels before the first pair
     made = make_pairs(
         project, options, on_pair=lambda done, n_all: on_stage("make pairs", done, n_all)
     )

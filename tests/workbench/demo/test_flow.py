@@ -18,26 +18,32 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from pipelines.errors import BadInput
+from pipelines.formats.reading import read_pairs
 from pipelines.generate.reading import read_candidates
 from pipelines.models.spec import EngineSpec
-from pipelines.sandbox.world import read_situation, score
+from pipelines.records import PreferencePair
+from pipelines.sandbox.world import read_situation, score, true_preference
 from workbench import data_files
+from workbench.app.views.review import practice_set
 from workbench.audit.queue import Desk, SyncRequest, mint_token, sync
 from workbench.cli.main import app
 from workbench.db.models import Annotator, Item, Round, Skip, Vote
 from workbench.db.session import reading, writing
 from workbench.demo.flow import PEOPLE, SHARE_LABELLED, Size, build_flow, sandbox_cast
 from workbench.demo.place import MARK, MadeDemo, OnStage, find_demo, make_demo
-from workbench.demo.sample import build_sample
 from workbench.project import Project
 
 NOW = 1_790_000_000.0
-N_MESSAGES = 40
+N_MESSAGES = 24
 WORKBENCH = (sys.executable, "-c", "from workbench.cli.main import main; main()")
 
 
 def build(folder: Path, now: float, on_stage: OnStage) -> MadeDemo:
     return build_flow(folder, now, on_stage, sandbox_cast(), Size(N_MESSAGES, 10))
+
+
+def build_little(folder: Path, now: float, on_stage: OnStage) -> MadeDemo:
+    return build_flow(folder, now, on_stage, sandbox_cast(), Size(6, 3))
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +169,22 @@ def test_a_visitor_gets_the_first_open_pairs_of_the_round(
     assert (reply.everyone, reply.asked) == (demo.answered, demo.asked)
 
 
+def test_the_practice_pairs_are_judged_as_the_truth_judges_them(
+    made: tuple[Path, MadeDemo],
+) -> None:
+    pairs = [
+        row for row in read_pairs(made[0] / "practice.jsonl") if isinstance(row, PreferencePair)
+    ]
+    assert len(pairs) == len(practice_set(made[0])) == 3
+    for pair in pairs:
+        situation = read_situation(str(pair.prompt))
+        assert situation is not None
+        assert pair.human[0].label == true_preference(situation, pair.response_a, pair.response_b)
+        assert pair.human[0].comment
+    messages = (made[0] / "prompts.jsonl").read_text()
+    assert not any(str(pair.prompt) in messages for pair in pairs)  # nobody labels them again
+
+
 def test_the_pairs_are_made_and_up_to_date(made: tuple[Path, MadeDemo]) -> None:
     facts = json.loads((made[0] / "runs" / "pairs" / "manifest.json").read_text())
     assert facts["counts"]["n_pairs"] == made[1].n_pairs
@@ -209,7 +231,12 @@ def test_a_file_in_its_place_is_said_to_be_one(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_used_and_nothing_else_is_left_beside_it(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
-    make_demo(tmp_path / "demo", build_sample, "help desk", now=NOW)
+
+    def build_nothing(folder: Path, _now: float, _on_stage: OnStage) -> MadeDemo:
+        Project.create(folder)
+        return MadeDemo("round-1", "judge", 0, {}, 0, 0, ())
+
+    make_demo(tmp_path / "demo", build_nothing, now=NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
 
@@ -228,7 +255,7 @@ def test_one_that_was_cut_off_leaves_nothing_half_made(tmp_path: Path, when: str
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_demo(tmp_path / "demo", build, on_stage=stop)
+        make_demo(tmp_path / "demo", build_little, on_stage=stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -249,15 +276,26 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_makes_it_says_so_and_opens_it_again(tmp_path: Path) -> None:
+def test_the_command_makes_it_without_torch_says_so_and_opens_it_again(tmp_path: Path) -> None:
+    """A base install has no torch; here it is hidden."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in ("torch", "transformers", "tokenizers", "trl"):
+        (hidden / f"{name}.py").write_text("raise ImportError('there is none')\n")
     folder = tmp_path / "demo"
     arguments = ["demo", "--dir", str(folder), "--no-serve", "--port", str(_free_port())]
-    arguments += ["--messages", "20"]
-    first = CliRunner().invoke(app, arguments)
-    assert first.exit_code == 0, first.output
-    assert "judges and annotators are simulated" in first.output
-    for word in ("candidates", "revision", "judges", "round", "labels", "pairs"):
-        assert f"\n{word} " in first.output
+    first = subprocess.run(
+        [*WORKBENCH, *arguments, "--messages", "12"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(hidden), *sys.path[1:]])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert first.returncode == 0, first.stderr
+    assert "judges and annotators are simulated" in first.stdout
+    assert "48 replies to 12 messages by helpdesk-tiny" in first.stdout
+    for word in ("candidates", "revision", "judges", "round", "labels", "pairs", "look at"):
+        assert f"\n{word} " in first.stdout
     before = (folder / "workbench.db").stat().st_mtime_ns
     second = CliRunner().invoke(app, arguments)
     assert second.exit_code == 0
@@ -266,21 +304,6 @@ def test_the_command_makes_it_says_so_and_opens_it_again(tmp_path: Path) -> None
     third = CliRunner().invoke(app, ["demo", "--sample", "--dir", str(folder), "--no-serve"])
     assert isinstance(third.exception, BadInput)
     assert "holds another demo; open it with `workbench demo --dir" in str(third.exception)
-
-
-def test_it_needs_no_torch(tmp_path: Path) -> None:
-    """A base install has none; here it is hidden."""
-    for name in ("torch", "transformers", "tokenizers", "trl"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('there is none')\n")
-    done = subprocess.run(
-        [*WORKBENCH, "demo", "--no-serve", "--messages", "12", "--dir", str(tmp_path / "demo")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path[1:]])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "48 replies to 12 messages by helpdesk-tiny" in done.stdout
 
 
 def test_a_port_that_is_taken_is_one_line_before_anything_is_made(tmp_path: Path) -> None:
