@@ -6,6 +6,7 @@ import typer
 
 from pipelines.errors import WorkbenchError
 from workbench.cli import (
+    advise,
     agreement,
     annotator,
     argilla,
@@ -62,6 +63,7 @@ app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("advise")(advise.advise)
 app.command("run")(run.run)
 app.command("selftest")(selftest.selftest)
 app.command("serve")(serve.serve)

@@ -1,0 +1,1 @@
+"""`workbench advise`: which recipe, why, and what it would cost by the project's own figures."""
