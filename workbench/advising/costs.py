@@ -3,8 +3,8 @@
 Every figure says what it rests on. What cannot be known is None, and so is a sum that it is in.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from math import comb
 
 from pipelines.config import RunConfig
@@ -63,8 +63,11 @@ def total(costs: Iterable[Cost]) -> Cost:
     calls = summed("calls")
     return Cost(
         "all",
-        None if calls is None else int(calls),
-        *(summed(key) for key in ("usd", "machine_hours", "human_hours", "human_usd")),
+        calls=None if calls is None else int(calls),
+        usd=summed("usd"),
+        machine_hours=summed("machine_hours"),
+        human_hours=summed("human_hours"),
+        human_usd=summed("human_usd"),
     )
 
 
@@ -126,13 +129,12 @@ class _Count:
         each = comb(own.n_candidates * len(specs), 2)
         each = min(each, own.pairs_per_prompt) if own.pairs_per_prompt else each
         self.n_pairs = None if self.n_pairs is None else self.n_pairs + n_prompts * each
-        like = self.project.config.models[0] if self.project.config.models else None
         costs = [
             _asked(
                 called,
                 n_prompts * own.n_candidates,
                 spec.engine == "endpoint",
-                writer_rate(self.project.dir, spec, like),
+                writer_rate(self.project.dir, spec),
             )
             for spec in specs
         ]
@@ -265,14 +267,7 @@ def _asked(called: str, n: int, outside: bool, rate: Rate) -> Cost:
 def _joined(called: str, costs: Iterable[Cost], about: tuple[str, ...] = ()) -> Cost:
     listed = list(costs)
     said = [*about, *(line for one in listed for line in one.rests_on)]
-    whole = total(listed)
-    values: Mapping[str, float | None] = {
-        "usd": whole.usd,
-        "machine_hours": whole.machine_hours,
-        "human_hours": whole.human_hours,
-        "human_usd": whole.human_usd,
-    }
-    return Cost(called, whole.calls, **values, rests_on=tuple(dict.fromkeys(said)))
+    return replace(total(listed), step=called, rests_on=tuple(dict.fromkeys(said)))
 
 
 def _unknown(called: str, why: str) -> Cost:

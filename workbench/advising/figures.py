@@ -5,6 +5,7 @@ Nothing is guessed: what nobody has measured here is None.
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -55,21 +56,23 @@ def rate_of(spec: EngineSpec, spent: Spent, seconds: float | None, whose: str) -
     each = 0.0 if spec.engine == "endpoint" else None
     if each is None and measured and seconds:
         each = seconds / spent.requests
+    about = f"nobody has asked {whose} here: tokens unknown"
     if measured:
         tokens = (spent.prompt_tokens + spent.completion_tokens) / spent.requests
-        return Rate(usd, each, f"{tokens:,.0f} tokens a request, as in the log of {whose}")
-    return Rate(usd, each, f"nobody has asked {whose} here: tokens unknown")
+        about = f"{tokens:,.0f} tokens a request, as in the log of {whose}"
+    if price is None:
+        about += f"; {spec.name} has no price in project.toml"
+    return Rate(usd, each, about)
 
 
-def writer_rate(project_dir: Path, spec: EngineSpec, like: EngineSpec | None = None) -> Rate:
-    """Of a model that responds; one that has no log yet is taken to write as `like` does."""
-    for one in (spec, like):
-        if one is None:
-            continue
-        manifest = read_generate(GenerateFolder(project_dir, one.name).manifest, one.name)
+def writer_rate(project_dir: Path, spec: EngineSpec) -> Rate:
+    """Of a model that responds; one without a log is taken to write as the project's others do."""
+    known = sorted(one.parent.name for one in project_dir.glob("runs/generate/*/manifest.json"))
+    for name in (spec.name, *known):
+        manifest = read_generate(GenerateFolder(project_dir, name).manifest, name)
         if manifest.spent.requests >= ENOUGH:
             seconds = sum(run.seconds or 0.0 for run in manifest.runs)
-            return rate_of(spec, manifest.spent, seconds, one.name)
+            return rate_of(spec, manifest.spent, seconds, name)
     return rate_of(spec, Spent(), None, spec.name)
 
 
@@ -109,12 +112,11 @@ def last_run(project_dir: Path, method: str) -> Trained | None:
         asked, result = folder.asked(), _result(folder.path)
         if asked is None or result is None or asked.get("method") != method:
             continue
-        times = [
-            (point["step"], point["at"]) for point in read_curves(folder.path) if "at" in point
-        ]
+        points = read_curves(folder.path)
+        times = [(point["step"], point["at"]) for point in points if "at" in point]
         gaps = [
             (late - early) / (after - before)
-            for (before, early), (after, late) in zip(times, times[1:], strict=False)
+            for (before, early), (after, late) in pairwise(times)
             if after > before
         ]
         if gaps and isinstance(steps := result.get("steps"), int):

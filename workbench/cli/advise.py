@@ -160,6 +160,8 @@ def _table(costs: "list[Cost]", whole: "Cost") -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = []
     for place, row in enumerate(rows):
+        if 0 < place < len(rows) - 1 and set(row[1:]) == {"-"}:
+            continue  # nobody is asked, and nothing trained
         cells = [f"{row[0]:{widths[0]}}"]
         cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
         about = costs[place - 1].rests_on if 0 < place <= len(costs) else ()
@@ -170,4 +172,7 @@ def _table(costs: "list[Cost]", whole: "Cost") -> list[str]:
 def _number(value: float | None, form: str) -> str:
     if value is None:
         return "unknown"
-    return "-" if value == 0 else format(value, form)
+    if value == 0:
+        return "-"
+    least = float(f"1e-{form[-2]}")  # the smallest that this form shows
+    return f"< {least:g}" if value < least / 2 else format(value, form)
