@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, TimeoutError
 from workbench.app.listing import REVIEW, listed
 from workbench.demo.place import make_demo
 from workbench.demo.sample import build_sample
+from workbench.pairs.chain import make_pairs
+from workbench.pairs.output import write_pairs
 from workbench.project import Project
 
 pytestmark = pytest.mark.browser
@@ -27,6 +29,10 @@ PAGES = [view.module for view in listed("owner") if view is not REVIEW]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     folder = tmp_path_factory.mktemp("pages") / "demo"
     make_demo(folder, build_sample, "sample")
+    project = Project.open(folder)
+    options = project.config.pairs
+    write_pairs(project, make_pairs(project, options), options)
+    project.engine.dispose()
     with lab.serving(folder) as server:
         yield server
 
