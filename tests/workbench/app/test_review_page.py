@@ -337,17 +337,19 @@ def test_axe_finds_no_serious_violation(
     server: lab.Server, chromium: Browser, size: dict[str, int], scheme: str, axe: str
 ) -> None:
     context = chromium.new_context(viewport=size, color_scheme=scheme)
+    # Nothing but the colours differs in the dark.
+    rules = None if scheme == "light" else ["color-contrast"]
     page = enter(context, server, "axe")
-    found = lab.violations(page, axe)
+    found = lab.violations(page, axe, rules)
     page.keyboard.press("t")
     page.keyboard.press("d")
-    found += lab.violations(page, axe)
+    found += lab.violations(page, axe, rules)
     page.keyboard.press("t")
     page.keyboard.press("d")
     for key in "?gns":
         page.keyboard.press(key)
         page.wait_for_timeout(50)
-        found += lab.violations(page, axe)
+        found += lab.violations(page, axe, rules)
         page.keyboard.press("Escape")
     context.close()
     bad = [one for one in found if one.startswith(("serious", "critical")) and ".rv" in one]
