@@ -30,7 +30,7 @@ class _RunByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_RunByDefault,
-    help="Ask the AI judges of project.toml about every pair. `workbench judge` is `judge run`.",
+    help="Ask the AI judges of project.toml about every pair; without a command: judge run.",
 )
 
 Names = Annotated[

@@ -16,6 +16,7 @@ from workbench.cli import (
     demo,
     doctor,
     evaluate,
+    examples,
     export,
     generate,
     import_,
@@ -41,6 +42,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    # "rich" would take what stands in square brackets, such as [[models]], for its own marks.
+    rich_markup_mode="markdown",
 )
 
 app.command("demo")(demo.demo)
@@ -72,6 +75,7 @@ app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(argilla.app, name="argilla")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+examples.with_examples(app)
 
 
 def main() -> None:
