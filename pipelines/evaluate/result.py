@@ -55,6 +55,7 @@ class MatchupFound(Found):
         rogan_gladen: A known formula, for comparison; never what to go by.
         corrected_detectable: As `win.detectable`, for the corrected rate.
         self_preference: Where the judge is suspected of favouring `first` or `second`.
+        truth: As `win.tie_aware`, by the sandbox's own rules; None outside the sandbox.
     """
 
     judge: str
@@ -70,6 +71,7 @@ class MatchupFound(Found):
     corrected_detectable: float | None
     rogan_gladen: Estimate | None
     self_preference: SelfPreference | None = None
+    truth: Estimate | None = None
 
 
 class RankingFound(Found):

@@ -100,6 +100,9 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
     lines += [f"WARNING: {unknown_sentence(run)}" for run in found.unknown_data]
     unused = found.people.rounds_unused if found.people else ()
     lines += [f"WARNING: {unused_sentence(name)}" for name in unused]
+    for judge in found.judges:
+        if not any(one.judge == judge for one in found.matchups):
+            lines.append(f"WARNING: the judge {judge} has no verdict on these responses")
     for one in found.matchups:
         lines += _matchup_lines(one)
     for ranking in found.rankings:
@@ -131,6 +134,8 @@ def _matchup_lines(one: MatchupFound) -> Iterator[str]:
             f"  {'corrected (PPI++)':18} {words(fixed.corrected)}, from {fixed.n_labelled:,} human "
             f"labels; p = {fixed.p_value:.3g}"
         )
+    if one.truth is not None:
+        yield f"  {'in truth (sandbox)':18} {words(one.truth)}"
     if win.detectable is not None:
         far = f"{100 * win.detectable:.1f} points"
         if one.corrected_detectable is not None:

@@ -26,6 +26,7 @@ from pipelines.evaluate.result import (
     SuiteFound,
 )
 from pipelines.evaluate.suites import Checked, outcomes_of_checks, outcomes_of_texts
+from pipelines.evaluate.truth import true_rates
 from pipelines.generate.reading import read_candidates
 from pipelines.generate.records import Candidate, text_hash
 from pipelines.judge.checks import checked_principles, violations_said
@@ -82,6 +83,7 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
         )
         for spec in planned.judges
     ]
+    truth = true_rates(candidates, names, confidence)
     return EvaluationFound(
         name=planned.name,
         created_at=time.time(),
@@ -94,7 +96,11 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
             _policy(planned, k, candidates, comparisons) for k in range(len(planned.policies))
         ),
         people=people,
-        matchups=tuple(one for each in judged for one in each.matchups),
+        matchups=tuple(
+            one.model_copy(update={"truth": truth.get((one.first, one.second))})
+            for each in judged
+            for one in each.matchups
+        ),
         rankings=tuple(each.ranking for each in judged if each.ranking is not None),
         leaks=found_leaks,
         unknown_data=unknown,

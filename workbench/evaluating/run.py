@@ -323,7 +323,11 @@ def _suite(project: Project, name: str, folders: Sequence[Path]) -> PlannedSuite
     if not suite.prompts:
         return PlannedSuite(path.stem, suite, None)
     beside = path.parent / suite.prompts
-    read = read_prompts(beside if beside.is_file() else prompts_path(suite.prompts, project.dir))
+    try:
+        found = beside if beside.is_file() else prompts_path(suite.prompts, project.dir)
+        read = read_prompts(found)
+    except BadInput as error:
+        raise BadInput(f"{path}: prompts: {error}") from error
     prompts = tuple(one for one in read.prompts if belongs(suite, one.subset, one.meta))
     if not prompts:
         raise BadInput(f"{path}: none of its {len(read.prompts):,} prompts is of its subsets")

@@ -55,23 +55,28 @@ def leak_size(one: LeakFound, found: EvaluationFound) -> str:
         excess = each.corrected.excess
         low, high = sorted((sign * excess.low, sign * excess.high))
         other = each.second if each.first == one.policy else each.first
-        parts.append(
-            f"against {other} it gives {100 * sign * excess.estimate:+.1f} points more than people "
-            f"do ({100 * low:+.1f} to {100 * high:+.1f}, n = {excess.n:,})"
+        where = "above" if sign * excess.estimate >= 0.0 else "below"
+        most = f"at most {100 * high:.1f} points" if high > 0.0 else "nothing"
+        said = (
+            f"against {other} it puts {one.policy} {abs(100 * excess.estimate):.1f} points {where} "
+            f"where people put it ({100 * low:+.1f} to {100 * high:+.1f}, n = {excess.n:,}), so "
+            f"{most} of its win rate there can be self-preference"
         )
         if each.self_preference is not None:
             upheld = each.self_preference.excess
-            parts.append(
-                f"it upholds {one.policy}'s wins {100 * upheld.estimate:+.1f} points oftener than "
-                f"{other}'s ({100 * upheld.low:+.1f} to {100 * upheld.high:+.1f}, "
-                f"n = {upheld.n:,})"
+            said += (
+                f"; of the wins that people give, it upholds {one.policy}'s "
+                f"{abs(100 * upheld.estimate):.1f} points "
+                f"{'oftener' if upheld.estimate >= 0.0 else 'more rarely'} than {other}'s "
+                f"({100 * upheld.low:+.1f} to {100 * upheld.high:+.1f}, n = {upheld.n:,})"
             )
+        parts.append(said)
     if not parts:
         return (
             "how much self-preference explains is not measured: nobody has labelled a part of "
             "this evaluation"
         )
-    return "; ".join(parts) + ": this is the most that self-preference could explain"
+    return "; ".join(parts)
 
 
 def words(value: Estimate | None) -> str:

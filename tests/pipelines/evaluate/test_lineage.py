@@ -10,10 +10,11 @@ from pipelines.evaluate.lineage import Lineage, families, leaks, lineage_of, sus
 
 
 def train(project: Path, name: str, method: str, **asked: Any) -> Path:
-    """A training run's folder, as far as lineage reads it."""
+    """A training run's folder, as far as lineage reads it; `section` is the method's settings."""
     folder = project / "runs" / "train" / name
     folder.mkdir(parents=True)
-    told = {"method": method, "model": "start", "data": "", "section": {}, **asked}
+    settings = {method: asked.pop("section", {})}
+    told = {"method": method, "model": "start", "data": "", "settings": settings, **asked}
     (folder / "run.json").write_text(json.dumps(told))
     return folder
 
@@ -34,17 +35,24 @@ def test_a_run_inherits_the_judges_of_its_data_its_start_and_its_reward_model(
 ) -> None:
     train(tmp_path, "sft", "sft", data=export(tmp_path, "sft.jsonl", "first", ["first"]))
     train(tmp_path, "rm", "reward", data=export(tmp_path, "rm.jsonl", "second", ["second"]))
-    ppo = train(
-        tmp_path,
-        "ppo",
-        "ppo",
-        model="runs/train/sft/model",
-        section={"reward_model": "runs/train/rm/model", "judge": "third"},
-    )
+    section = {"reward_model": "runs/train/rm/model", "judge": "third"}
+    model, settings = "runs/train/sft/model", {"ppo": section}
+    ppo = train(tmp_path, "ppo", "ppo", model=model, section=section, settings=settings)
     found = lineage_of(ppo, tmp_path)
     assert found.judges == {"third": ("ppo",), "second": ("ppo", "rm"), "first": ("ppo", "sft")}
     assert found.unknown == ()
     assert found.base == "start"
+
+
+def test_a_judge_that_rewards_as_the_constitution_has_a_hand_in_it_a_function_has_not(
+    tmp_path: Path,
+) -> None:
+    runs = [
+        train(tmp_path, said, "rloo", section={"reward_model": "rm", "constitution": said})
+        for said in ("judge:rates", "rules.py:rules")
+    ]
+    found = [lineage_of(run, tmp_path).judges for run in runs]
+    assert found == [{"rates": ("judge:rates",)}, {}]
 
 
 @pytest.mark.parametrize("beside", [True, False], ids=["its own audit file", "that of its splits"])

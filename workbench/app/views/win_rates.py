@@ -28,7 +28,7 @@ from workbench.project import Project
 
 _RATES, _ALL, _SUITES = "Win rates", "All against all", "Suites"
 _ALIGNMENT, _EXAMPLES = "Judges and reward models", "Examples"
-KINDS = ("raw", "ties half", "at equal length", "corrected")
+KINDS = ("raw", "ties half", "at equal length", "corrected", "in truth (sandbox)")
 
 
 def render(project: Project) -> None:
@@ -144,13 +144,18 @@ def rates_of(one: MatchupFound) -> dict[str, Estimate | None]:
         "ties half": one.win.tie_aware,
         "at equal length": None if one.length is None else one.length.win_rate,
         "corrected": None if one.corrected is None else one.corrected.corrected,
+        "in truth (sandbox)": one.truth,
     }
 
 
 def _rates_table(matchups: list[MatchupFound]) -> pd.DataFrame:
     rows: list[tuple[str, Estimate | None]] = []
     for one in matchups:
-        rows += [(f"{_title(one)}: {kind}", value) for kind, value in rates_of(one).items()]
+        rows += [
+            (f"{_title(one)}: {kind}", value)
+            for kind, value in rates_of(one).items()
+            if value is not None or kind != KINDS[-1]
+        ]
         if one.corrected is not None:
             rows.append((f"{_title(one)}: people's labels alone", one.corrected.human))
             rows.append((f"{_title(one)}: judge less people", one.corrected.excess))
