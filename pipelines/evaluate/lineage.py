@@ -16,6 +16,7 @@ from pipelines.judge.fitness import model_name
 from pipelines.train.run_folder import MODEL, RunFolder
 
 _SIMULATED = "simulated"
+_JUDGE = "judge:"  # before a judge's name, where [train] may also name a function
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ def lineage_of(run: Path, project_dir: Path) -> Lineage:
             return
         seen.add(folder.resolve())
         through = (*through, folder.name)
-        section = _object(asked.get("section"))
-        if asked.get("method") in ("ppo", "a2c", "rloo", "grpo"):
-            named = section.get("judge")
-            if isinstance(named, str) and named:
-                judges.setdefault(named, through)
+        method = asked.get("method")
+        if method in ("ppo", "a2c", "rloo", "grpo"):
+            key = "ppo" if method == "a2c" else str(method)
+            section = _object(_object(asked.get("settings")).get(key))
+            for judge in _rewarding(section):
+                judges.setdefault(judge, through)
             reward_model = section.get("reward_model")
             if isinstance(reward_model, str) and reward_model:
                 follow(_run_of(project_dir / reward_model), through, False)
@@ -200,6 +202,15 @@ def _read(path: Path) -> dict[str, Any] | None:
         return _object(json.loads(path.read_text(encoding="utf-8"))) or None
     except (OSError, ValueError):
         return None
+
+
+def _rewarding(section: Mapping[str, Any]) -> list[str]:
+    """Judges whose ratings are rewarded: in place of a reward model, or as the constitution."""
+    named = [section.get("judge")]
+    constitution = section.get("constitution")
+    if isinstance(constitution, str) and constitution.startswith(_JUDGE):
+        named.append(constitution.removeprefix(_JUDGE))
+    return [name for name in named if isinstance(name, str) and name]
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from pipelines.errors import BadInput, ServiceFailed
+from pipelines.evaluate.lineage import lineage_of
 from pipelines.train.curves import read_curves
 from pipelines.train.online import scheduled, train_online
 from pipelines.train.online_setup import prepare_online
@@ -203,6 +204,8 @@ def test_when_the_judge_fails_the_run_is_kept_and_goes_on(world):
     result = train_online(prepared(), place)
     assert result["steps"] == 5
     assert result["judge"] > 0
+    # What the run's folder says is enough to know the judge again when it evaluates.
+    assert lineage_of(place.path, world).judges == {"some": ("judged",)}
 
 
 @pytest.mark.parametrize(
