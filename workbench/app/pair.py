@@ -19,7 +19,7 @@ def show_pair(prompt_json: str, left: tuple[str, str], right: tuple[str, str]) -
     """
     with st.container(border=True, height=_height(prompt_json)):
         for turn in prompt_html(prompt_json):
-            st.caption(turn["role"])
+            st.caption(turn["role"].capitalize())
             st.html(turn["html"])
     height = _height(max(left[1], right[1], key=len))
     for column, (title, text) in zip(st.columns(2), (left, right), strict=True):

@@ -114,9 +114,13 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
             "decides; TRUST and WARN are decided by their own curve, BETWEEN by the other two "
             "together."
         )
+    skipped = (
+        f", {now.n_unanswered:,} skipped by everybody (read as the worst case, for every test)"
+        if now.n_unanswered
+        else ""
+    )
     st.caption(
-        f"{now.n_agree:,} agree, {now.n_disagree:,} disagree, {now.n_tie:,} human ties, "
-        f"{now.n_unanswered:,} skipped by everybody (read as the worst case, for every test). "
+        f"{now.n_agree:,} agree, {now.n_disagree:,} disagree, {now.n_tie:,} human ties{skipped}. "
         f"{part.labels.n_drawn:,} pairs are drawn of N = {part.design.n_population:,}. "
         f"{waiting_words(part)}"
     )

@@ -6,7 +6,7 @@ import streamlit as st
 from pipelines.records import Judgment
 from workbench.app.findings import Reviewed, reviewed, round_names
 from workbench.app.pair import show_pair
-from workbench.app.words import download, left_out_of, plain
+from workbench.app.words import STRATUM_WORDS, download, left_out_of, plain
 from workbench.audit.reviewed import is_split
 from workbench.db.models import Item
 from workbench.db.session import reading
@@ -61,7 +61,10 @@ def _choose(found_in: Reviewed) -> pd.DataFrame:
     kind = left.selectbox("Show", list(_SHOW))
     order = middle.selectbox("Sort", list(_SORT))
     strata = sorted(items["stratum"].unique())
-    stratum = right.selectbox("Stratum", ["all", *strata]) if len(strata) > 1 else "all"
+    stratum = "all"
+    if len(strata) > 1:
+        words = {"all": "all", **STRATUM_WORDS}
+        stratum = right.selectbox("Pairs", ["all", *strata], format_func=words.__getitem__)
     sought = st.text_input("Only ids, annotators, notes, tags that contain", key="sought")
     found: pd.DataFrame = _SHOW[kind](items)
     if stratum != "all":
@@ -136,7 +139,7 @@ def _show_pair(project: Project, row: pd.Series) -> None:
         prompt, response_a, response_b = item.prompt_json, item.response_a, item.response_b
     st.subheader(f"Pair {plain(str(row['pair_id']))}")
     people = ", ".join(f"**{plain(name)}** says {label}" for name, label in row["votes"])
-    sure = " (how sure: not given)" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.0%})"
+    sure = " (how sure: not given)" if pd.isna(row["sure"]) else f" (sure: {row['sure']:.1%})"
     bad = " At least one of them calls both responses bad." if row["both_bad"] else ""
     st.markdown(f"The AI says **{row['ai']}**{sure}. {people}.{bad}")
     noted = [(name, plain(str(remarks))) for name, remarks in row["remarks"]]
@@ -150,7 +153,7 @@ def _show_pair(project: Project, row: pd.Series) -> None:
     for judgment in judgments:
         said = judgment.label or f"failed: {judgment.failure}"
         order = {"ab": "A shown first", "ba": "B shown first", None: "order not recorded"}
-        sure = "" if judgment.p_a is None else f", probability of A {judgment.p_a:.0%}"
+        sure = "" if judgment.p_a is None else f", probability of A {judgment.p_a:.1%}"
         with st.expander(f"{plain(judgment.judge)}: {said} ({order[judgment.order]}{sure})"):
             st.text(judgment.rationale or judgment.raw or "No rationale was given.")
 
