@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
+from statistics import NormalDist, median
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,8 @@ def main() -> None:
         return
     print("| PPO of | price of KL | reward sigma(RM) | KL, nats | CPU s | times |")
     print("|---|---|---|---|---|---|")
-    for price in PRICES:
+    ratios = []
+    for price in PRICES:  # ours and theirs in turn, so that both meet the same load
         ours, theirs = given.work / f"ours-{price}", given.work / f"theirs-{price}"
         if not (ours / "cpu.json").exists():
             command = [__file__, str(given.work), str(given.reward_model), "--ours", str(price)]
@@ -81,6 +82,7 @@ def main() -> None:
             _train_theirs(given.work, given.reward_model.resolve(), price, given.trl_python)
         here = _measured(ours / "model", ours, given.reward_model)
         there = _measured(theirs, theirs, given.reward_model)
+        ratios.append(there.cpu_s / here.cpu_s)
         for who, one in (("this project", here), ("TRL 1.12", there)):
             times = f"{there.cpu_s / one.cpu_s:.1f}"
             print(
@@ -89,6 +91,7 @@ def main() -> None:
                 flush=True,
             )
     print(f"\n(n = {N_HELD_OUT} held-out prompts; {PPO['steps']} x {PPO['batch_size']} rollouts)")
+    print(f"Median of the {len(ratios)} ratios of CPU time: {median(ratios):.2f}.")
 
 
 def _settings(price: float, reward_model: Path) -> TrainSettings:

@@ -55,7 +55,8 @@ def resolved(project: Project, model: str | None, changes: Sequence[str]) -> Tra
             at = inner
         if last not in at:
             near = difflib.get_close_matches(last, at, n=1)
-            hint = f"; did you mean {near[0]}" if near else ""
+            meant = ".".join([*sections, *near])
+            hint = f"; did you mean {meant}" if near else ""
             raise BadInput(f"--set {change}: there is no key {key}{hint}")
         at[last] = _value(text)
     try:
@@ -64,7 +65,8 @@ def resolved(project: Project, model: str | None, changes: Sequence[str]) -> Tra
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         why = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"[train] {where}: {why}") from error
+        given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+        raise BadInput(f"[train] {where}: {why}{given}") from error
 
 
 def curated_data(project: Project, settings: TrainSettings, method: str) -> Path:

@@ -49,7 +49,7 @@ def watched_in(curves: Iterable[Mapping[str, Any]]) -> list[Watched]:
             point["held_out_repetition"],
         )
         for point in curves
-        if point.get("held_out_reward") is not None
+        if point.get("held_out_n") is not None  # evaluations of reward models have none
     ]  # fmt: skip
 
 

@@ -142,6 +142,25 @@ def check_memory(start: Start, needed: Need) -> None:
         )
 
 
+def check_positions(start: Start, longest: int, key: str) -> None:
+    """Refuse texts that are longer than the model can place.
+
+    Args:
+        start: The model.
+        longest: Tokens of the longest text that it will be given.
+        key: The setting that bounds them.
+
+    Raises:
+        BadInput: The model has fewer positions.
+    """
+    positions = getattr(start.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(positions, int) and longest > positions:
+        raise BadInput(
+            f"{start.name}: knows {positions:,} positions, and a text may take {longest:,} tokens; "
+            f"set {key} so that it takes {positions:,} at most"
+        )
+
+
 def load_model(start: Start, settings: TrainSettings, head: Head) -> Any:
     """The model in float32, ready to be trained (with adapters when LoRA is set).
 

@@ -4,7 +4,7 @@ import importlib.util
 
 from pipelines.errors import BadInput
 
-_NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft")
+_NEEDED = ("torch", "transformers", "trl", "datasets", "accelerate", "peft", "tensorboardX")
 
 
 def require_trainers() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from pipelines.errors import BadInput
 from pipelines.models.local_model import (
@@ -22,10 +22,11 @@ from pipelines.models.local_model import (
 from pipelines.train.curves import read_curves
 from pipelines.train.hacking import warnings_of, watched_in
 from pipelines.train.lengths import fit
-from pipelines.train.loading import Start, check_memory, need, start_from
+from pipelines.train.loading import Start, check_memory, check_positions, need, start_from
 from pipelines.train.online_watch import Look
 from pipelines.train.reward_functions import Function, Reward, Scorer, named_function, of_model
 from pipelines.train.rows import PromptRow, Rows, read_rows
+from pipelines.train.run import quiet_libraries
 from pipelines.train.run_folder import RunFolder, content_hash
 from pipelines.train.settings import OnlineSettings, PpoSettings, TrainSettings
 
@@ -86,7 +87,11 @@ def prepare_online(
         )
     # A prompt that is cut at its end asks something else, so it is dropped instead.
     over = "refuse" if settings.over_length == "refuse" else "drop"
-    rows = fit(_distinct(read_rows(prompts, "prompt")), start.tokenizer, limit, over)
+    with quiet_libraries():
+        rows = fit(_distinct(read_rows(prompts, "prompt")), start.tokenizer, limit, over)
+    check_positions(start, max(rows.n_tokens) + section.max_new_tokens, f"{where} max_new_tokens")
+    if section.reward_model:
+        _check_reward_model(section.reward_model, base)
     functions = {
         one: _scorer(said, one, where, base, judge_of)
         for one in ("judge", "constitution", "violation", "watch")
@@ -177,6 +182,22 @@ def _scorer(said: str, key: str, where: str, base: Path, judge_of: JudgeOf | Non
     if judge_of is None:
         raise BadInput(f'{where} {key} names the judge "{name}", and there are none here')
     return judge_of(name)
+
+
+def _check_reward_model(name: str, base: Path) -> None:
+    """Any model loads as a reward model, with a head of chance: one that has a head is wanted."""
+    source = source_of(name, base)
+    try:
+        with quiet_loading():
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except LOADING_FAILS_WITH as error:
+        raise BadInput(why_not(name, "the reward model", error)) from error
+    kinds = config.architectures or []
+    if config.num_labels != 1 or not any(k.endswith("ForSequenceClassification") for k in kinds):
+        raise BadInput(
+            f"{name}: is no reward model ({', '.join(kinds) or 'of no known kind'}, "
+            f"{config.num_labels} outputs); name one, such as what `workbench train reward` wrote"
+        )
 
 
 def _reward_model(prepared: PreparedOnline, device: torch.device) -> Function:

@@ -29,6 +29,7 @@ from pipelines.train.loading import (
     Need,
     Start,
     check_memory,
+    check_positions,
     load_model,
     lora_config,
     need,
@@ -103,7 +104,9 @@ def prepare(name: str, settings: TrainSettings, base: Path, data: Path) -> Prepa
     if method.kind == "reply":
         check_replies(rows.train, batch_of_a_process(section.batch_size))
     vocabulary = start.config.get_text_config().vocab_size
-    rows = fit(rows, start.tokenizer, settings.max_length, settings.over_length, vocabulary)
+    with quiet_libraries():  # its own word on long rows says less than ours
+        rows = fit(rows, start.tokenizer, settings.max_length, settings.over_length, vocabulary)
+    check_positions(start, max(rows.n_tokens), "max_length")
     needed = _need(name, settings, section, start, rows)
     check_memory(start, needed)
     source = Path(start.source)
@@ -278,11 +281,13 @@ def _check_labels(name: str, settings: TrainSettings, rows: Rows) -> None:
         return
     if soft:
         raise BadInput(
-            f'{what} knows no soft labels and the data have them; set labels = "hard" under [train]'
+            f'{what} knows no soft labels and the data have them; set labels = "hard" under '
+            "[train], or give --set labels=hard"
         )
     if weighted:
         raise BadInput(
-            f'{what} knows no weights and the data have them; set weights = "ignore" under [train]'
+            f'{what} knows no weights and the data have them; set weights = "ignore" under '
+            "[train], or give --set weights=ignore"
         )
 
 

@@ -19,6 +19,7 @@ PairLoss = Literal[
     "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
 ]  # fmt: skip
 BatchLoss = Literal["aot", "aot_unpaired"]
+AnyLoss = Literal[PairLoss, BatchLoss]
 
 
 class Settings(BaseModel):
@@ -64,7 +65,7 @@ class DpoSettings(MethodSettings):
     """`[train.dpo]`. `sft_weight` adds the likelihood of the better response to the loss."""
 
     learning_rate: Positive = 1e-6
-    loss: PairLoss | BatchLoss = "sigmoid"
+    loss: AnyLoss = "sigmoid"
     beta: Positive = 0.1
     sft_weight: NotNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tensorboardX import SummaryWriter
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipelines.train.curves import append_point
@@ -24,6 +25,7 @@ _NOT_CURVES = (
     "train_",
     "epoch",
     "num_",
+    "step_time",
     "eval_runtime",
     "eval_samples_",
     "eval_steps_",
@@ -100,12 +102,8 @@ class Watch(TrainerCallback):
 
 
 def open_writer(folder: Path) -> Any:
-    """TensorBoard's writer, or None where the package is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    """A writer of TensorBoard's files: `tensorboard --logdir` shows them while the run goes on."""
+    return SummaryWriter(str(folder / "tensorboard"), flush_secs=5)
 
 
 def write_point(folder: Path, writer: Any, step: int, values: dict[str, float]) -> None:

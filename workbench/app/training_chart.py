@@ -37,14 +37,14 @@ METRICS = (
     Metric(
         "Loss",
         ("loss", "policy_loss"),
-        ("eval_loss",),
+        ("held_out_loss",),
         "Loss over steps. When it rises on held-out rows while it falls on those trained on, the "
         "model learns them by heart.",
     ),
     Metric(
         "Accuracy",
         ("accuracy", "mean_token_accuracy"),
-        ("eval_accuracy", "eval_rewards/accuracies", "eval_mean_token_accuracy"),
+        ("held_out_accuracy", "held_out_mean_token_accuracy"),
         "Share of pairs in which the model puts the chosen response first; for SFT, of tokens that "
         "it would have written.",
         percent=True,
@@ -52,38 +52,39 @@ METRICS = (
     Metric(
         "Margin",
         ("margin",),
-        ("eval_margin", "eval_rewards/margins"),
+        ("held_out_margin",),
         "How far the chosen response is above the rejected one, in units of the reward.",
     ),
     Metric(
         "Reward",
         ("reward",),
-        ("held_out_reward", "eval_reward"),
+        ("held_out_reward",),
         "Mean reward over steps. It is what the training raises, not what people think.",
     ),
     Metric(
-        "Score of the held-out judge",
+        "Win rate by the held-out judge",
         (),
         ("held_out_win_rate",),
-        "What a judge that gives no reward thinks of answers to held-out prompts, 0 to 1.",
+        "Share of held-out prompts on which a judge that gives no reward prefers the policy's "
+        "answer to that of the model it started from; ties count half.",
         percent=True,
     ),
     Metric(
         "KL divergence",
         ("kl",),
-        ("eval_kl",),
+        ("held_out_kl",),
         "How far the policy is from the model that it started from.",
     ),
     Metric(
         "Length",
         ("length",),
-        (),
+        ("held_out_length",),
         "Mean length of the responses, in tokens. A reward model that likes length shows here.",
     ),
     Metric(
         "Entropy",
         ("entropy",),
-        ("eval_entropy",),
+        ("held_out_entropy",),
         "Uncertainty about the next token, in nats. Near 0 the policy says the same every time.",
     ),
     Metric(
@@ -102,7 +103,7 @@ METRICS = (
     Metric(
         "Repetition",
         ("repetition",),
-        (),
+        ("held_out_repetition",),
         "Share of the responses' word sequences that come again. It rises when a policy games its "
         "reward.",
         percent=True,
@@ -184,11 +185,11 @@ def hacking_figure(runs: Sequence[tuple[Line, Line]]) -> go.Figure:
                 marker={"symbol": symbol if what == "reward" else f"{symbol}-open", "size": 8},
                 hovertemplate=f"{name}, KL %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
             )
-    _dress(figure, "reward; score, 0 to 1", "KL divergence from the start", 340)
+    _dress(figure, "reward; win rate, 0 to 1", "KL divergence from the start", 340)
     return figure
 
 
-def growth_figure(runs: Sequence[tuple[str, int, Sequence[tuple[int, Estimate]]]]) -> go.Figure:
+def growth_figure(runs: Sequence[tuple[str, int, Sequence[tuple[float, Estimate]]]]) -> go.Figure:
     """Accuracy on held-out human labels over the number of training pairs, with intervals.
 
     Args:
@@ -204,14 +205,7 @@ def growth_figure(runs: Sequence[tuple[str, int, Sequence[tuple[int, Estimate]]]
             mode="lines+markers",
             line={"color": colour, "dash": dash, "width": 2},
             marker={"symbol": symbol, "size": 8},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [value.high - value.estimate for _, value in curve],
-                "arrayminus": [value.estimate - value.low for _, value in curve],
-                "color": colour,
-                "thickness": 1.2,
-            },
+            error_y=_bars([value for _, value in curve], colour),
             customdata=[(value.low, value.high, value.n) for _, value in curve],
             hovertemplate=(
                 "%{x} pairs: %{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%}, "
@@ -221,6 +215,45 @@ def growth_figure(runs: Sequence[tuple[str, int, Sequence[tuple[int, Estimate]]]
     _dress(figure, "accuracy", "training pairs", 320)
     figure.update_yaxes(tickformat=".0%")
     return figure
+
+
+def confidence_figure(
+    runs: Sequence[tuple[str, int, Sequence[tuple[float, Estimate]]]],
+) -> go.Figure:
+    """How often a reward model is right (y) when it is this sure (x), with intervals."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0.5, 1.0], y=[0.5, 1.0], mode="lines", line={"dash": "dash", "color": GREY},
+        name="well calibrated",
+    )  # fmt: skip
+    for name, place, bins in runs:
+        colour, symbol, dash = _LOOKS[place % len(_LOOKS)]
+        figure.add_scatter(
+            x=[said for said, _ in bins],
+            y=[share.estimate for _, share in bins],
+            name=for_chart(name, 30),
+            mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 2},
+            marker={"symbol": symbol, "size": 8},
+            error_y=_bars([share for _, share in bins], colour),
+            customdata=[share.n for _, share in bins],
+            hovertemplate="sure %{x:.0%}, right %{y:.0%} (n=%{customdata})<extra></extra>",
+        )
+    _dress(figure, "right", "how sure it is", 320)
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    return figure
+
+
+def _bars(values: Sequence[Estimate], colour: str) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [value.high - value.estimate for value in values],
+        "arrayminus": [value.estimate - value.low for value in values],
+        "color": colour,
+        "thickness": 1.2,
+    }
 
 
 def _dress(figure: go.Figure, y: str, x: str, height: int) -> None:

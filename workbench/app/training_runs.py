@@ -5,6 +5,7 @@ Read from the files of a run's folder alone; nothing of the trainers is imported
 
 import itertools
 import json
+import math
 import statistics
 import threading
 import time
@@ -16,7 +17,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from pipelines.agreement.estimate import Estimate
+from pipelines.agreement.intervals import wilson_bounds
 from pipelines.train.curves import CURVES
+from pipelines.train.hacking import warnings_of, watched_in
 from pipelines.train.run_folder import RunFolder
 
 Standing = Literal["done", "going on", "cut off"]
@@ -89,10 +92,18 @@ class TrainingRun:
         return int(self.points[-1]["step"]) if self.points else 0
 
     @property
-    def warning(self) -> str | None:
-        """What the run warns of; None where it does not, or is not done."""
-        said = (self.result or {}).get("warning")
-        return str(said) if said else None
+    def warnings(self) -> list[str]:
+        """What looks like reward hacking, also while the run goes on."""
+        if self.result is not None:
+            return [str(said) for said in self.result.get("warnings") or ()]
+        return warnings_of(watched_in(self.points))
+
+    @property
+    def section(self) -> Mapping[str, Any]:
+        """The method's own settings."""
+        settings = self.asked.get("settings") or {}
+        section = settings.get("ppo" if self.method == "a2c" else self.method)
+        return section if isinstance(section, Mapping) else {}
 
 
 def look(folder: RunFolder, tail: Tail, now: float | None = None) -> TrainingRun:
@@ -160,14 +171,18 @@ def figures_table(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     """The final figures of runs that are done; a figure without an interval has none to show."""
     rows: list[dict[str, Any]] = []
     for run in runs:
-        n_held_out = _n_held_out(run.asked)
-        for name, value in _flat(run.result or {}):
+        result = run.result or {}
+        n_held_out = result.get("held_out_n") or result.get("n_held_out")
+        for name, found in _flat(result):
+            value = found
+            if name == "held_out_win_rate" and n_held_out and isinstance(value, float):
+                value = _share(value, int(n_held_out))
             row: dict[str, Any] = {"run": run.name, "figure": name}
             if isinstance(value, Estimate):
                 row |= {"estimate": value.estimate, "low": value.low, "high": value.high}
                 row |= {"n": value.n, "interval": value.method}
             else:
-                n = n_held_out if name.startswith("eval_") else None
+                n = n_held_out if name.startswith("held_out_") else None
                 row |= {"estimate": value, "low": None, "high": None, "n": n, "interval": None}
             rows.append(row)
     columns = ["run", "figure", "estimate", "low", "high", "n", "interval"]
@@ -175,13 +190,39 @@ def figures_table(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     return table.astype({"n": "Int64", "estimate": float, "low": float, "high": float})
 
 
-def _n_held_out(asked: Mapping[str, Any]) -> int | None:
-    n_rows = asked.get("n_rows") or {}
-    return n_rows.get("test") or n_rows.get("validation")
+def _share(value: float, n: int) -> Estimate:
+    """A share of n prompts; with ties, which count half, its interval is somewhat wide."""
+    low, high = wilson_bounds(value, n, statistics.NormalDist().inv_cdf(0.975))
+    return Estimate(value, low, high, "wilson", n)
 
 
-_NOT_FIGURES = ("warning", "epoch")
-_TIMINGS = ("_runtime", "_per_second", "num_tokens")
+def growth(result: Mapping[str, Any], whose: str) -> list[tuple[float, Estimate]]:
+    """A reward model's learning curve: pairs learnt from, and accuracy on held-out labels.
+
+    Args:
+        result: Of its run.
+        whose: "human" or "all" held-out labels.
+    """
+    points = result.get("learning_curve") or ()
+    return [
+        (float(point["n_pairs"]), accuracy)
+        for point in points
+        if (accuracy := as_estimate(point.get(whose))) is not None
+    ]
+
+
+def confidence(result: Mapping[str, Any], whose: str) -> list[tuple[float, Estimate]]:
+    """How sure a reward model was, bin by bin, and how often it was right."""
+    found = ((result.get("held_out_pairs") or {}).get(whose) or {}).get("calibration") or {}
+    return [
+        (float(one["mean_said"]), share)
+        for one in found.get("bins") or ()
+        if (share := as_estimate(one.get("observed"))) is not None
+    ]
+
+
+_NOT_FIGURES = ("warnings", "epoch", "n", "n_prompts", "held_out_n", "n_train", "n_held_out")
+_TIMINGS = ("_runtime", "_per_second", "num_tokens", "step_time")
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, float | Estimate]]:
@@ -196,7 +237,9 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, float 
             found.append((name, estimate))
         elif isinstance(value, Mapping):
             found += _flat(value, f"{name}, ")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
+        elif (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        ):
             found.append((name, float(value)))
     return found
 

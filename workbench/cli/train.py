@@ -165,7 +165,9 @@ def _outcome(result: "Mapping[str, Any]") -> "Iterator[str]":
     for whose, found in result.get("held_out_pairs", {}).items():
         yield f"  pairwise accuracy, {_WHOSE[whose]}: {_estimate(found['accuracy'])}"
     for point in result.get("learning_curve", ()):
-        yield f"  {point['n_pairs']:,} pairs: {_estimate(point['human'] or point['all'])}"
+        yield f"  trained on {point['n_pairs']:,} pairs"
+        for whose, words in _WHOSE.items():
+            yield f"    pairwise accuracy, {words}: {_estimate(point[whose])}"
     for warning in result.get("warnings", ()):
         yield f"warning: {warning}"
 

@@ -17,6 +17,7 @@ from pipelines.train.reward import rewards
 from pipelines.train.run import METHODS, prepare, train
 from pipelines.train.run_folder import RunFolder, content_hash, runs_of
 from pipelines.train.settings import TrainSettings
+from workbench.app.training_runs import confidence, growth
 
 OFFLINE = tuple(METHODS)
 
@@ -148,6 +149,8 @@ def test_a_reward_model_is_scored_on_held_out_labels_of_people(data, tiny_folder
         (1, 32),
     ]
     assert curve[-1]["human"] == accuracy
+    assert [n for n, _ in growth(result, "human")] == [8, 16, 32]  # the page reads what is written
+    assert sum(share.n for _, share in confidence(result, "all")) == 10
     assert all(point["all"]["n"] == 10 for point in curve)
     steps = []
     assert with_learning_curve(prepared, [0.5], folder, lambda *at: steps.append(at))

@@ -10,14 +10,36 @@ import review_lab as lab
 from playwright.sync_api import Browser, Page
 from streamlit.testing.v1 import AppTest
 
+from pipelines.agreement.estimate import Estimate
 from pipelines.train.curves import append_point, read_curves
 from pipelines.train.run_folder import RunFolder, runs_of
-from workbench.app.training_runs import figures_table, look, series, tail_of
+from workbench.app.training_runs import (
+    confidence,
+    figures_table,
+    growth,
+    look,
+    series,
+    tail_of,
+)
 from workbench.project import Project
 
 NASTY = "**dpo** <b>x</b>"
-WARNING = "the reward rose from 0.5 to 0.7 while the held-out judge's score fell from 0.6 to 0.4"
+WARNING = "the reward rose from 0.5 to 0.7 while the held-out judge's win rate fell"
 ACCURACY = {"estimate": 0.8, "low": 0.7, "high": 0.9, "method": "wilson", "n": 60}
+BIN = {"low": 0.7, "high": 0.8, "mean_said": 0.75, "observed": ACCURACY}
+NOBODY = {"n": 0, "n_prompts": 0, "accuracy": None, "calibration": None}
+SCORED = {
+    "n": 60, "n_prompts": 60, "accuracy": ACCURACY,
+    "calibration": {"n": 60, "bins": [BIN], "ece_if_calibrated": 0.1},
+}  # fmt: skip
+REWARD = {
+    "method": "reward", "n_train": 300, "n_held_out": 51, "loss": 0.6, "held_out_loss": 0.65,
+    "held_out_pairs": {"human": SCORED, "all": SCORED},
+    "learning_curve": [
+        {"share": 0.5, "n_pairs": 150, "human": ACCURACY, "all": ACCURACY},
+        {"share": 1.0, "n_pairs": 300, "human": ACCURACY, "all": ACCURACY},
+    ],
+}  # fmt: skip
 
 
 def begin(project: Path, name: str, method: str, **more: object) -> RunFolder:
@@ -47,7 +69,8 @@ def write_steps(folder: RunFolder, first: int, last: int) -> None:
 def watched(folder: RunFolder) -> None:
     """Looks at held-out prompts in which reward and judge part."""
     for step, reward, score in ((2, 0.5, 0.5), (4, 0.6, 0.6), (6, 0.7, 0.4)):
-        looks = {"held_out_reward": reward, "held_out_win_rate": score}
+        looks = {"held_out_n": 200.0, "held_out_reward": reward, "held_out_win_rate": score}
+        looks |= {"held_out_length": 20.0, "held_out_repetition": 0.0}
         append_point(folder.path, step, looks)
 
 
@@ -57,12 +80,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Project.create(tmp_path_factory.mktemp("training") / "p").dir
     reward = begin(folder, "reward", "reward")
     append_point(reward.path, 10, {"loss": 0.6, "accuracy": 0.7, "margin": 0.2})
-    append_point(reward.path, 10, {"eval_loss": 0.65, "eval_accuracy": 0.66})
-    reward.finish({"method": "reward", "loss": 0.6, "accuracy": ACCURACY, "eval_loss": 0.65})
-    ppo = begin(folder, NASTY.replace("/", "_"), "ppo", section={"violation_bound": 0.2})
+    append_point(
+        reward.path, 10, {"held_out_loss": 0.65, "held_out_accuracy": 0.66, "held_out_reward": 0.1}
+    )
+    reward.finish(REWARD)
+    bounded = {"seed": 0, "ppo": {"violation_bound": 0.2}}
+    ppo = begin(folder, NASTY.replace("/", "_"), "ppo", settings=bounded)
     write_steps(ppo, 1, 6)
     watched(ppo)
-    ppo.finish({"method": "ppo", "reward": 0.7, "warning": WARNING})
+    ppo.finish(
+        {
+            "method": "ppo", "reward": 0.7, "held_out_n": 200.0, "held_out_win_rate": 0.4,
+            "warnings": [WARNING],
+        }
+    )  # fmt: skip
     return folder
 
 
@@ -99,11 +130,36 @@ def test_final_figures_keep_their_intervals_and_n(project: Path) -> None:
     assert len(test.multiselect[0].value) == 1  # runs of other methods are not compared unasked
     test.multiselect[0].set_value(["reward", NASTY.replace("/", "_")]).run()
     table = next(one.value for one in test.dataframe if "figure" in one.value.columns)
-    row = table[(table["run"] == "reward") & (table["figure"] == "accuracy")].iloc[0]
+    of = {(row["run"], row["figure"]): row for _, row in table.iterrows()}
+    row = of["reward", "held_out_pairs, human, accuracy"]
     assert (row["estimate"], row["low"], row["high"], row["n"]) == (0.8, 0.7, 0.9, 60)
-    plain = table[(table["run"] == "reward") & (table["figure"] == "eval_loss")].iloc[0]
+    plain = of["reward", "held_out_loss"]
     assert pd.isna(plain["low"])
     assert plain["n"] == 51
+    rate = of[NASTY.replace("/", "_"), "held_out_win_rate"]
+    # Wilson for 80 of 200: (0.4 + z2/400 -+ z sqrt(0.24/200 + z2/160000)) / (1 + z2/200)
+    assert (rate["low"], rate["high"]) == pytest.approx((0.3346, 0.4692), abs=5e-5)
+    assert rate["n"] == 200
+
+
+def test_learning_curve_and_calibration_of_a_reward_model_are_drawn(project: Path) -> None:
+    test = page_of(project).run()
+    test.multiselect[0].set_value(["reward"]).run()
+    assert not test.exception
+    titles = [one.value for one in test.subheader]
+    assert titles == ["Would more pairs help?", "Does it know how sure it may be?"]
+    assert growth(REWARD, "human") == [(150, Estimate(**ACCURACY)), (300, Estimate(**ACCURACY))]
+    assert confidence(REWARD, "all") == [(0.75, Estimate(**ACCURACY))]
+    assert confidence({"held_out_pairs": {"human": NOBODY}}, "human") == []
+
+
+def test_a_run_that_goes_on_warns_before_it_is_done(tmp_path: Path) -> None:
+    folder = begin(tmp_path, "ppo", "ppo")
+    append_point(folder.path, 1, {"held_out_reward": 0.1})  # an evaluation, not a look
+    assert look(folder, tail_of(folder)).warnings == []
+    watched(folder)
+    (warning,) = look(folder, tail_of(folder)).warnings
+    assert "win rate fell from 0.600 to 0.400" in warning
 
 
 def test_only_what_is_new_is_read_and_a_torn_line_waits(tmp_path: Path) -> None:
@@ -117,8 +173,8 @@ def test_only_what_is_new_is_read_and_a_torn_line_waits(tmp_path: Path) -> None:
     assert len(tail.points()) == 5
     assert tail._offset == read
     with (folder.path / "curves.jsonl").open("a") as file:
-        file.write('ss": 0.1}\n{"step": 6, "eval_loss": 0.2}\n')
-    assert tail.points()[-1] == {"step": 6, "loss": 0.1, "eval_loss": 0.2}
+        file.write('ss": 0.1}\n{"step": 6, "held_out_loss": 0.2}\n')
+    assert tail.points()[-1] == {"step": 6, "loss": 0.1, "held_out_loss": 0.2}
     assert tail.points() == read_curves(folder.path)
 
 
@@ -161,7 +217,7 @@ def test_a_run_that_logs_rarely_is_given_more_time(tmp_path: Path) -> None:
 
 def test_inner_tables_of_a_result_are_flattened_and_timings_left_out(tmp_path: Path) -> None:
     folder = begin(tmp_path, "reward", "reward")
-    folder.finish({"human": {"accuracy": ACCURACY}, "eval_runtime": 1.0, "warning": None})
+    folder.finish({"human": {"accuracy": ACCURACY}, "step_time": 1.0, "warnings": []})
     table = figures_table([look(folder, tail_of(folder))])
     assert table["figure"].tolist() == ["human, accuracy"]
 

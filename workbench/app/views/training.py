@@ -1,19 +1,21 @@
 """How training goes and went: curves while a run goes on, figures, warnings, what went in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from pipelines.agreement.estimate import Estimate
 from pipelines.train.run_folder import RunFolder, runs_of
-from workbench.app.charts import reliability_figure
 from workbench.app.training_chart import (
     METRICS,
     MOST_RUNS,
     Line,
     Metric,
+    confidence_figure,
     curve_figure,
     growth_figure,
     hacking_figure,
@@ -21,15 +23,18 @@ from workbench.app.training_chart import (
 from workbench.app.training_runs import (
     Tail,
     TrainingRun,
-    as_estimate,
+    confidence,
     curves_table,
     figures_table,
+    growth,
     look,
     series,
     tail_of,
 )
 from workbench.app.words import download, plain
 from workbench.project import Project
+
+Point = tuple[float, Estimate]
 
 _EVERY_S = 2.0  # between looks at a run that goes on
 _FIRST_SHOWN = 3
@@ -60,8 +65,8 @@ def render(project: Project) -> None:
         return
     shown = [run for run in runs if run.name in chosen]
     for run in shown:
-        if run.warning:
-            st.warning(f"**{plain(run.name)}: reward hacking.** {plain(run.warning)}")
+        for warning in run.warnings:
+            st.warning(f"**{plain(run.name)}: reward hacking?** {plain(warning)}")
     goes_on = any(run.standing == "going on" for run in shown)
     picked = [folders[run.name] for run in shown]
     # The clock ticks only while there is something to come; the last tick draws the whole page.
@@ -101,7 +106,7 @@ def _show_list(runs: Sequence[TrainingRun]) -> None:
             "step": [run.step for run in runs],
             "started from": [str(run.asked.get("model", "")) for run in runs],
             "rows trained on": [(run.asked.get("n_rows") or {}).get("train") for run in runs],
-            "warning": [run.warning or "" for run in runs],
+            "warnings": [len(run.warnings) for run in runs],
         }
     )
     st.dataframe(table, hide_index=True, width="stretch")
@@ -146,8 +151,7 @@ def _lines(metric: Metric, runs: Sequence[TrainingRun]) -> list[Line]:
 
 def _bound(runs: Sequence[TrainingRun]) -> float | None:
     """The bound on violations, where the runs have one and the same."""
-    sections = [run.asked["section"] for run in runs if run.asked.get("section")]
-    bounds = {section.get("violation_bound", 1.0) for section in sections}
+    bounds = {float(run.section.get("violation_bound", 1.0)) for run in runs}
     bound = bounds.pop() if len(bounds) == 1 else 1.0
     return bound if bound < 1.0 else None
 
@@ -192,38 +196,37 @@ def _show_figures(runs: Sequence[TrainingRun]) -> None:
 
 
 def _show_reward_model(runs: Sequence[TrainingRun]) -> None:
-    """Learning curve and calibration, where a reward model was measured on people's labels."""
-    growth, calibration = [], []
-    for place, run in enumerate(runs):
-        result = run.result or {}
-        curve = [
-            (int(one["n"]), accuracy)
-            for one in result.get("learning_curve") or ()
-            if (accuracy := as_estimate(one.get("accuracy"))) is not None
-        ]
-        if curve:
-            growth.append((run.name, place, curve))
-        bins = [
-            (float(one["said"]), share)
-            for one in result.get("calibration") or ()
-            if (share := as_estimate(one.get("share"))) is not None
-        ]
-        if bins:
-            calibration.append((run.name, bins))
-    if growth:
+    """Learning curve and calibration of reward models."""
+    if drawn := _by_people(runs, growth):
         st.subheader("Would more pairs help?")
-        st.plotly_chart(growth_figure(growth), width="stretch", key="growth")
+        st.plotly_chart(growth_figure(drawn[1]), width="stretch", key="growth")
         st.caption(
-            "Accuracy of the reward model on held-out pairs that people decided, by the number of "
-            "pairs that it was trained on. Bars are 95% intervals."
+            f"Accuracy of the reward model on held-out pairs {drawn[0]}, by the number of pairs "
+            "that it was trained on. Bars are 95% intervals."
         )
-    for name, bins in calibration:
-        st.subheader(f"Calibration of {plain(name)}")
-        st.plotly_chart(reliability_figure(bins), width="stretch", key=f"calibration-{name}")
+    if drawn := _by_people(runs, confidence):
+        st.subheader("Does it know how sure it may be?")
+        st.plotly_chart(confidence_figure(drawn[1]), width="stretch", key="confidence")
         st.caption(
-            "How often people choose A when the reward model is this sure of A, on held-out pairs; "
-            "bars are 95% intervals."
+            f"How often the reward model is right on held-out pairs {drawn[0]} when its rewards "
+            "say that it is this sure. Above the line it is too modest, below too sure. Bars are "
+            "95% intervals."
         )
+
+
+def _by_people(
+    runs: Sequence[TrainingRun], curve: Callable[[Mapping[str, Any], str], list[Point]]
+) -> tuple[str, list[tuple[str, int, list[Point]]]] | None:
+    """Each run's curve by people's labels, or by all labels where people gave none."""
+    for whose, words in (("human", "that people decided"), ("all", "by all their labels")):
+        drawn = [
+            (run.name, place, found)
+            for place, run in enumerate(runs)
+            if (found := curve(run.result or {}, whose))
+        ]
+        if drawn:
+            return words, drawn
+    return None
 
 
 def _show_asked(run: TrainingRun) -> None:
@@ -238,6 +241,8 @@ def _show_asked(run: TrainingRun) -> None:
         for key, what in (("data_hash", "Data"), ("model_hash", "Model")):
             lines.append(f"- SHA-256 of the {what.lower()}: {asked.get(key) or 'not a local file'}")
         lines.append(f"- Started from: {plain(str(asked.get('model')))}")
+        for key, said in (asked.get("functions") or {}).items():
+            lines.append(f"- {plain(key).capitalize()}: {plain(str(said))}")
         program = asked.get("program") or {}
         revision = plain(str(program.get("git_revision") or "unknown"))
         lines.append(
@@ -245,5 +250,3 @@ def _show_asked(run: TrainingRun) -> None:
         )
         st.markdown("\n".join(lines))
         st.code(json.dumps(asked.get("settings"), indent=1), language="json")
-        if asked.get("section"):
-            st.code(json.dumps(asked["section"], indent=1), language="json")
