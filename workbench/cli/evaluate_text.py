@@ -112,6 +112,7 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
         lines += _suite_lines(suite)
     for aligned in found.alignment:
         lines.append(f"{aligned.kind} of {aligned.name}: {words(aligned.accuracy)}")
+        lines += [f"  {n:,} pairs are left out: {why}" for why, n in aligned.n_left_out.items()]
     lines += _next(found, done)
     return lines
 

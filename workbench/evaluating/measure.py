@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _SIMULATED = "simulated"
 _SCORES = np.array([1.0, 0.0, 0.5, np.nan])  # of response_a, by label code; -1 is the last
+CHANGED_SINCE = "its training data were exported anew since, so no pair is known to be held out"
 SEEN_IN_TRAINING = "the prompt is in its training data"
 
 
@@ -201,6 +202,11 @@ def _reward_model(
     folder = parent.dir / "runs" / "train" / name
     pairs = parent.store.pairs(rows.tolist())
     seen = trained_on(folder, parent.dir)
+    if seen is None:
+        unknown = {CHANGED_SINCE: len(pairs)}
+        return AlignmentFound(
+            kind="reward-model accuracy", name=name, accuracy=None, n_ties=0, n_left_out=unknown
+        )
     fresh = [k for k, pair in enumerate(pairs) if _prompt_key(pair) not in seen]
     reward_a, reward_b = rewards_of(folder, [pairs[k] for k in fresh])
     n_seen = len(pairs) - len(fresh)

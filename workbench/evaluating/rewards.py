@@ -9,11 +9,14 @@ from pipelines.agreement.annotations import FloatArray
 from pipelines.errors import BadInput
 from pipelines.records import Message, PreferencePair
 from pipelines.train.needs import require_trainers
-from pipelines.train.run_folder import MODEL, RunFolder
+from pipelines.train.run_folder import MODEL, RunFolder, content_hash
 
 
-def trained_on(folder: Path, project_dir: Path) -> set[str]:
-    """The texts of the prompts that a reward model learnt from.
+def trained_on(folder: Path, project_dir: Path) -> set[str] | None:
+    """The texts of the prompts that a reward model learnt from; None where nobody knows any more.
+
+    A file that was exported anew since may hold other prompts for training: taken at its word, it
+    would call held out what the model was trained on.
 
     Args:
         folder: Of its training run.
@@ -23,12 +26,16 @@ def trained_on(folder: Path, project_dir: Path) -> set[str]:
         BadInput: The run's data cannot be read any more, so nothing is known to be held out.
     """
     require_trainers()
+    from pipelines.train.row_files import row_files
     from pipelines.train.rows import read_rows
 
     asked = RunFolder(folder).asked()
     if asked is None:
         raise BadInput(f"{folder}: is no training run; run `workbench train reward` first")
-    rows = read_rows(project_dir / str(asked["data"]), "preference")
+    data = project_dir / str(asked["data"])
+    if asked.get("data_hash") != content_hash(*(file for _, file in row_files(data))):
+        return None
+    rows = read_rows(data, "preference")
     return {"\n".join(turn.content for turn in row.prompt) for row in rows.train}
 
 
