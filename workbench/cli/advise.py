@@ -96,7 +96,7 @@ def advise(
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return
     print(f"{advice.recipe}: {recipe.title}")
-    print("\n".join(f"  because {line}" for line in advice.why))
+    print("\n".join(f"  - {line}" for line in advice.why))
     if opened is None:
         print("what it costs is unknown: there is no project here; name one by --project")
     else:

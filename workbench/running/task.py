@@ -15,7 +15,7 @@ from workbench.project import Project
 OnStanding = Callable[[Standing], None]
 OnCount = Callable[[int, int], None]
 
-QUICK_PROMPTS = 16  # with --quick, of each file
+QUICK_PROMPTS = 12  # with --quick, of each file
 
 
 @dataclass(frozen=True)
