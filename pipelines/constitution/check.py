@@ -40,6 +40,8 @@ def check_constitution(path: Path) -> tuple[Constitution | None, list[Problem]]:
     except ValidationError as error:
         errors = explain(error, Constitution)
     found = raw.get("principles")
+    if found:  # its entries are wrong, each of which is told
+        errors = [one for one in errors if not one.startswith('"principles" is empty')]
     principles = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     duplicates = [*_duplicates(principles, "id"), *_duplicates(principles, "name")]
     if duplicates:  # all of them, in place of the first one that the record finds

@@ -48,6 +48,7 @@ class GenerateRun:
     n_drawn: int  # prompts with candidates, all in all
     n_candidates: int  # all in all, failures included
     failed: dict[str, int]  # of them, by reason
+    detail: str | None  # of one that failed
     n_new: int  # candidates of this run
     n_aside: int  # samples set aside in this run, near-identical or failed
     n_near_identical: int  # candidates of this run that stayed near-identical
@@ -169,6 +170,8 @@ async def run_generate(
         if (one := state.drawn.get((prompt.id, prompt.text_hash()))) is not None
     ]
     failed: dict[str, int] = {}
+    spoilt = [one.offset for one in drawn if one.failed][:1]
+    details = (one.detail for found in read_drawn(folder.log, spoilt) for one in found)
     for one in drawn:
         for name, n in one.failed.items():
             failed[name] = failed.get(name, 0) + n
@@ -179,6 +182,7 @@ async def run_generate(
         n_drawn=len(drawn),
         n_candidates=sum(one.n for one in drawn),
         failed=failed,
+        detail=next((detail for detail in details if detail), None),
         n_new=desk.n_new,
         n_aside=desk.n_aside,
         n_near_identical=desk.n_near_identical,

@@ -77,6 +77,7 @@ def load(settings: LocalModel) -> Loaded:
         eos_token_id=list(eos_ids) or None, pad_token_id=pad_id
     )
     context = _context(model, tokenizer)
+    tokenizer.model_max_length = _NO_LIMIT  # the engine tells what is too long, in words of ours
     return Loaded(name, model, tokenizer, device, context, n_tokens, eos_ids, pad_id)
 
 

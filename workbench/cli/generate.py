@@ -112,11 +112,12 @@ def _end(done: "Generated") -> None:
     failed = [one for one in done.runs if one.ended == "service" or one.n_outages]
     if failed:
         first = failed[0]
-        left = f"{first.n_pending:,} prompts pending" if first.n_pending else "none pending"
+        left = f"{first.n_pending:,} prompts are pending"
+        if n_failed := sum(first.failed.values()):
+            left += f"; {n_failed:,} candidates failed, run again with --retry-failed for those"
         raise ServiceFailed(
             f'model "{first.model}": the service failed after retries ({first.error}); everything '
-            f"answered is kept, {left}, {sum(first.failed.values()):,} candidates failed: run "
-            "again, with --retry-failed for those"
+            f"answered is kept, {left}"
         )
     if any(one.ended == "interrupted" for one in done.runs):
         raise typer.Exit(INTERRUPTED)

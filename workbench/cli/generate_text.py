@@ -12,7 +12,8 @@ from workbench.generating import Generated
 
 def prompts_line(read: PromptFile) -> str:
     """How many prompts there are, and what became of the other rows."""
-    line = f"{len(read.prompts):,} prompts from {read.source}"
+    n_prompts = len(read.prompts)
+    line = f"{n_prompts:,} prompt{'' if n_prompts == 1 else 's'} from {read.source}"
     if read.n_duplicates:
         line += f", {read.n_duplicates:,} duplicates left out"
     if read.rejects:
@@ -57,6 +58,7 @@ def generated_lines(read: PromptFile, done: Generated) -> list[str]:
     lines = [prompts_line(read)]
     for run in done.runs:
         failed = ", ".join(f"{n:,} {reason}" for reason, n in run.failed.items())
+        failed += f" ({run.detail})" if run.detail else ""
         lines.append(
             f"{run.model}: {run.n_candidates:,} candidates of {run.n_drawn:,} prompts"
             + (f", failed: {failed}" if failed else "")

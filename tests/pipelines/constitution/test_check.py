@@ -93,6 +93,11 @@ def test_an_empty_or_weightless_constitution_is_refused(tmp_path, text, words):
     assert any(words in line for line in errors(path))
 
 
+def test_a_constitution_of_one_bad_principle_is_not_called_empty(tmp_path):
+    path = file(tmp_path, one().replace('id = "kind"\n', ""))
+    assert errors(path) == ['"principles[1].id" is missing; add it']
+
+
 def test_examples_that_contradict_are_told(tmp_path):
     example = '[[principles.examples]]\nprompt = "p"\nresponse = "r"\nviolates = {}\nwhy = "w"\n'
     path = file(tmp_path, one(), example.format("true"), example.format("false"))

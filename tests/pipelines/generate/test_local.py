@@ -83,5 +83,6 @@ def test_a_prompt_longer_than_the_context_fails_with_one_line_and_the_rest_goes_
     long = [one for one in candidates if len(str(one.prompt)) > 1000]
     assert {one.failure for one in long} == {"error"}
     assert "is longer than the context of" in (long[0].detail or "")
+    assert run.detail == long[0].detail
     assert "\n" not in (long[0].detail or "")
     assert any(one.failure is None for one in candidates)
