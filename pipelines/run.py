@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pipelines.config import RunConfig
 from pipelines.errors import BadInput
+from pipelines.models.spec import FolderName
 from pipelines.toml_files import explain, read_toml
 
 StageName = Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"]
@@ -79,7 +80,7 @@ class Step(_Part):
     judges: tuple[Text, ...] = ()
     format: Text | None = None
     method: Method | None = None
-    name: Text | None = None
+    name: FolderName | None = None
     model: Text | None = None
     data: Text | None = None
     policies: tuple[Text, ...] = ()

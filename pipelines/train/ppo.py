@@ -192,7 +192,11 @@ def mean_on(x: Tensor, on: Tensor) -> Tensor:
 
 
 def next_kl_price(price: float, kl_per_token: float, target: float) -> float:
-    """The price of divergence rises above the target and falls below (Ziegler et al. 2019, 2.2)."""
+    """The price of divergence rises above the target and falls below.
+
+    After Ziegler et al. 2019, 2.2, per token, and in steps of up to a tenth where theirs are of up
+    to a fiftieth: a run here has hundreds of steps and not tens of thousands.
+    """
     if target == 0.0:  # a fixed price
         return price
     return price * (1.0 + 0.1 * min(1.0, max(-1.0, kl_per_token / target - 1.0)))

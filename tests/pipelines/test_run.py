@@ -135,6 +135,7 @@ BAD = {
     'rounds = 2\n[[steps]]\nstage = "judge"': "no step has each_round",
     '[[steps]]\nstage = "evaluate"\nstop_below = 0.5': "add each_round",
     "steps = []": '"steps" is empty',
+    '[[steps]]\nstage = "export"\nname = "../../elsewhere"': "steps[1].name",
     '[[steps]]\nstage = "train"\nmethod = "dpo"\n[[steps]]\nstage = "train"\nmethod = "dpo"': (
         'two steps "train" are called "dpo"; rename one'
     ),
