@@ -13,6 +13,7 @@ _STYLE = """<style>
   color: inherit; opacity: 1;
 }
 [data-testid="stCaptionContainer"] { max-width: 52rem; }
+[data-testid="stMain"] [data-testid="stMarkdownContainer"] > p { max-width: 66rem; }
 [data-testid="stSliderThumbValue"], [data-testid="stSlider"] output,
 [data-testid="stSlider"] [data-orientation] p { color: inherit; }
 a.handed, a.handed:visited {

@@ -95,9 +95,15 @@ def duration_words(seconds: float) -> str:
 
 
 def waiting_words(part: StratumReading) -> str:
-    """Why labels that are there are not read yet; empty where all are."""
+    """Why labels that are there are not read yet, or how an undecided draw goes on; else empty."""
     n = part.labels.n_waiting
     if not n:
+        all_read = 0 < part.labels.n_drawn == len(part.labels) < part.design.n_population
+        if all_read and part.decision == "UNDECIDED":
+            return (
+                "Every drawn pair is read and the labels do not decide: while the round is open, "
+                "Extend on the Rounds page draws more, and costs the certificate nothing."
+            )
         return ""
     labels = (
         "1 more label is given and waits" if n == 1 else f"{n:,} more labels are given and wait"

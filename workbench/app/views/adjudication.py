@@ -8,7 +8,7 @@ import streamlit as st
 from pipelines.errors import BadInput
 from pipelines.records import Label
 from workbench.app.access import Viewer, viewer_here
-from workbench.app.findings import reviewed, round_names
+from workbench.app.findings import Reviewed, reviewed, round_names
 from workbench.app.pair import show_pair
 from workbench.app.words import download, plain
 from workbench.audit.adjudicate import AGAINST_AI, SPLIT, Cases, decide, decisions, open_cases
@@ -51,7 +51,6 @@ def render(project: Project) -> None:
         "You decide blind: who said what is shown after your decision. In the export a decision "
         "stands above every vote; the certificate does not read it."
     )
-    _show_last(items)
     cases = found_by[kind]
     if cases.waiting.empty:
         st.info(_nothing_waits(kind, cases.n_own))
@@ -59,6 +58,8 @@ def render(project: Project) -> None:
         _show_case(project, viewer, int(cases.waiting.iloc[0]["item_id"]), found.design.seed)
         if cases.n_own:
             st.caption(f"{_own_words(cases.n_own)} not among them.")
+    # Below the buttons: that is where the reader's eyes are after a decision.
+    _show_last(found, viewer)
     _show_decisions(project, found.round_id)
 
 
@@ -126,7 +127,7 @@ def _decide(project: Project, annotator_id: int, item_id: int, label: Label) -> 
         st.session_state[_LAST] = (item_id, None)
 
 
-def _show_last(items: pd.DataFrame) -> None:
+def _show_last(now: Reviewed, viewer: Viewer) -> None:
     last = cast("tuple[int, str | None] | None", st.session_state.pop(_LAST, None))
     if last is None:
         return
@@ -134,14 +135,15 @@ def _show_last(items: pd.DataFrame) -> None:
     if refusal:
         st.error(refusal)
         return
-    found = items[items["item_id"] == item_id]
+    found = now.items[now.items["item_id"] == item_id]
     if found.empty:
         return
     row = found.iloc[0]
     people = ", ".join(f"{plain(name)} said {label}" for name, label in row["votes"])
+    left = left_response(now.design.seed, item_id, viewer.annotator_id)
     st.success(
         f"Decided: pair {plain(str(row['pair_id']))} is **{row['decided']}**. {people}; the AI "
-        f"said {row['ai']}."
+        f"said {row['ai']}. {left} stood on the left."
     )
 
 

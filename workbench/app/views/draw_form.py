@@ -15,7 +15,7 @@ from pipelines.preferences.combine import RULES
 from workbench.app.findings import all_judges
 from workbench.app.plan_chart import plan_figure
 from workbench.app.stamps import Stamp, draws_stamp, store_stamp
-from workbench.app.words import download, left_out_of
+from workbench.app.words import STRATUM_WORDS, download, left_out_of
 from workbench.audit.design import Mode, RoundDesign, Ties
 from workbench.audit.draw import draw_round, plan_round
 from workbench.audit.options import DrawOptions, Overrides, draw_options
@@ -35,6 +35,7 @@ def show_draw(project: Project) -> None:
         st.info("These pairs carry no AI verdict, so there is nothing to audit.")
         return
     labels += list(RULES) if len(labels) > 1 else []
+    # Row by row, so that the Tab key goes through the form as it is read.
     left, right = st.columns(2)
     label = left.selectbox(
         "Whose labels are audited",
@@ -42,8 +43,10 @@ def show_draw(project: Project) -> None:
         index=labels.index(audit.label) if audit.label in labels else 0,
     )
     share = right.slider("Share of the pairs", 0.01, 1.0, audit.share, 0.01, format="percent")
+    left, right = st.columns(2)
     trust = left.slider("TRUST above", 0.50, 0.99, audit.trust_above, 0.01, format="percent")
     warn = right.slider("WARN below", 0.50, 0.99, audit.warn_below, 0.01, format="percent")
+    left, right = st.columns(2)
     ties = left.radio(
         "Human ties",
         ["decisive", "strict"],
@@ -62,8 +65,23 @@ def show_draw(project: Project) -> None:
             "active": "unsure pairs more often (needs a judge with probabilities)",
         }.__getitem__,
     )
-    overlap = left.slider("Labelled by two people", 0.0, 1.0, audit.overlap, 0.05, format="percent")
-    seed = right.number_input("Seed", 0, 2**31 - 1, audit.seed)
+    left, right = st.columns(2)
+    overlap = left.slider(
+        "Labelled by two people",
+        0.0,
+        1.0,
+        audit.overlap,
+        0.05,
+        format="percent",
+        help="How often two people agree is the ceiling that any judge can reach.",
+    )
+    seed = right.number_input(
+        "Seed",
+        0,
+        2**31 - 1,
+        audit.seed,
+        help="The number that the random draw is made from: who knows it can draw the same pairs.",
+    )
     try:
         options = draw_options(
             project,
@@ -87,7 +105,8 @@ def show_draw(project: Project) -> None:
     for part in design.strata:
         hours = part.n_asked * (1 + overlap) * audit.seconds_per_pair / 3600
         st.markdown(
-            f"**{part.name}**: {part.n_asked:,} of {part.n_population:,} pairs, about "
+            f"**{STRATUM_WORDS[part.name] if len(design.strata) > 1 else 'All pairs'}**: "
+            f"{part.n_asked:,} of {part.n_population:,} pairs, about "
             f"{hours:.1f} hours at {audit.seconds_per_pair:.0f} seconds a pair."
         )
     left_out = left_out_of(design)
