@@ -6,6 +6,10 @@ import streamlit as st
 # asks for 4.5:1); here they take the colour of the text around them.
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 4.25rem 2.5rem 3rem; }
+/* Tab stops by the dozen: a link at every heading, seven buttons on every chart. The picture's
+   download stays; a chart is zoomed by dragging, and a double click resets it. */
+[data-testid="stHeaderActionElements"],
+.modebar-btn:not([data-title^="Download"]) { display: none; }
 [data-testid="stMain"] h1 { font-size: 2rem; padding: 0.25rem 0 0.5rem; }
 [data-testid="stMain"] h2 { font-size: 1.4rem; padding: 1rem 0 0.25rem; }
 [data-testid="stMain"] h3 { font-size: 1.15rem; padding: 0.5rem 0 0.25rem; }
