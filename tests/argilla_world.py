@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,10 @@ from urllib.parse import urlencode, urlsplit
 
 from sqlalchemy import MetaData, Table, create_engine, insert
 
+from workbench.annotate.server.process import WORKSPACE
+
 EPOCH = datetime(2026, 1, 1)
+IDLE_S = 30.0  # the server hangs up on who is silent for longer than it likes
 
 
 class Caller:
@@ -21,12 +25,15 @@ class Caller:
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
         self.connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=120)
-        self.headers = headers
+        self.headers, self._asked_at = headers, time.monotonic()
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and content of an answer of `/api/v1`."""
         headers = {**self.headers, "Content-Type": "application/json"}
-        sent = None if body is None else json.dumps(body).encode()
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if time.monotonic() - self._asked_at > IDLE_S:
+            self.connection.close()  # it opens itself again
+        self._asked_at = time.monotonic()
         self.connection.request(method, f"/api/v1{path}", sent, headers)
         answer = self.connection.getresponse()
         content = answer.read()
@@ -54,6 +61,7 @@ class World:
     key: str
     database: str  # SQLAlchemy's URL, for `fill`
     callers: list[Caller] = field(default_factory=list)
+    people: list[tuple[str, Caller]] = field(default_factory=list)
 
     def caller(self, headers: dict[str, str]) -> Caller:
         """Somebody with these credentials."""
@@ -69,19 +77,26 @@ class World:
         """The owner, by key."""
         return self.caller({"X-Argilla-Api-Key": self.key})
 
+    def workspace(self) -> str:
+        """The id of the annotators' workspace."""
+        known = self.owner().get("/me/workspaces")["items"]
+        return str(next(one["id"] for one in known if one["name"] == WORKSPACE))
+
     def annotators(self, n: int) -> list[tuple[str, Caller]]:
-        """New annotators of the workspace, logged in by password: id and connection."""
-        owner = self.owner()
-        workspace = owner.get("/me/workspaces")["items"][0]["id"]
-        people = []
-        for _ in range(n):
+        """The same annotators of the workspace each time, logged in by password: id and connection.
+
+        A server takes half a second to hash a password, so they are made once.
+        """
+        while len(self.people) < n:
+            owner = self.owner()
+            workspace = self.workspace()
             name = f"ann-{uuid.uuid4().hex[:8]}"
             user = {"username": name, "first_name": name, "role": "annotator"}
             user["password"] = "long enough"
             user_id = owner.post("/users", user)["id"]
             owner.post(f"/workspaces/{workspace}/users", {"user_id": user_id})
-            people.append((user_id, self.log_in(name, "long enough")))
-        return people
+            self.people.append((user_id, self.log_in(name, "long enough")))
+        return self.people[:n]
 
     def log_in(self, name: str, password: str) -> Caller:
         """Somebody with a session token, as the pages get it."""
@@ -98,6 +113,7 @@ class World:
         wanted: int = 1,
         fields: Sequence[tuple[str, str]] = (("a", "text"),),
         metadata: Sequence[tuple[str, str, bool]] = (),
+        workspace: str | None = None,
     ) -> str:
         """A published dataset with a label question "choice" and a rating "stars"; its id.
 
@@ -105,14 +121,12 @@ class World:
             wanted: Submitted answers that complete a record.
             fields: Names and types.
             metadata: Names, types, and whether annotators see them.
+            workspace: Another than the annotators' one, by id.
         """
         owner = self.owner()
-        workspace = owner.get("/me/workspaces")["items"][0]["id"]
+        place = {"name": uuid.uuid4().hex, "workspace_id": workspace or self.workspace()}
         distribution = {"strategy": "overlap", "min_submitted": wanted}
-        made = owner.post(
-            "/datasets",
-            {"name": uuid.uuid4().hex, "workspace_id": workspace, "distribution": distribution},
-        )
+        made = owner.post("/datasets", {**place, "distribution": distribution})
         base = f"/datasets/{made['id']}"
         for name, kind in fields:
             settings: dict[str, Any] = {"type": kind, "use_markdown": False}

@@ -4,14 +4,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from argilla_rounds import P_A, draw, make_project, pair_ids, votes
+from argilla_world import World
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from workbench.annotate.client import KEY_VARIABLE, URL_VARIABLE
 from workbench.annotate.pull import pull
 from workbench.annotate.push import push
-from workbench.annotate.server import process
 from workbench.audit.certificate import make_certificate
 from workbench.project import Project
 
@@ -36,11 +38,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def project(argilla_environment: Path, tmp_path: Path) -> Iterator[Project]:
+def project(argilla: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.setenv(URL_VARIABLE, argilla.url)
+    monkeypatch.setenv(KEY_VARIABLE, argilla.key)
     made = make_project(tmp_path / "project", f"sqlite:///{tmp_path / 'w.db'}")
-    process.up(made.dir, port=0)
     yield made
-    process.down(made.dir)
     made.engine.dispose()
 
 
@@ -50,17 +52,17 @@ def shot(page: Page, name: str) -> None:
 
 
 def test_twenty_pairs_by_keyboard_then_search_filter_pull_certify(
-    project: Project, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+    project: Project, chromium: Browser, argilla: World
 ) -> None:
-    monkeypatch.delenv("ARGILLA_API_URL", raising=False)
     draw(project, n=20, guidelines="Read both.")
-    member = push(project, annotators=["Ana María"]).members[0]
-    server = process.running(project.dir)
-    assert server is not None
+    # A workspace of its own: she sees no other test's datasets.
+    member = push(project, workspace="browser", annotators=["Ana María"]).members[0]
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(server.url)
+    hosts: set[str] = set()
+    page.on("response", lambda answer: hosts.add(urlsplit(answer.url).netloc))
+    page.goto(argilla.url)
     page.locator("input[type=password]").fill(member.password or "")
     page.locator("input").first.fill(member.username)
     page.keyboard.press("Enter")
@@ -86,7 +88,7 @@ def test_twenty_pairs_by_keyboard_then_search_filter_pull_certify(
 
     # What was answered is found again among the submitted, by words of its prompt.
     dataset = page.url.split("/dataset/")[1].split("/")[0]
-    page.goto(f"{server.url}/dataset/{dataset}/annotation-mode?page=1&status=submitted")
+    page.goto(f"{argilla.url}/dataset/{dataset}/annotation-mode?page=1&status=submitted")
     page.get_by_text("of 20", exact=True).wait_for()
     wanted = next(one.split("-")[2] for one in pair_ids(project) if len(one.split("-")[2]) == 2)
     page.locator(".search-area__icon").first.click()
@@ -96,6 +98,7 @@ def test_twenty_pairs_by_keyboard_then_search_filter_pull_certify(
     expect(fields).to_contain_text(f"question {wanted}?")
     shot(page, "search")
     context.close()
+    assert hosts == {urlsplit(argilla.url).netloc}
 
     pulled = pull(project)
     assert (pulled.counts["n_counted"], pulled.complete, pulled.n_read) == (20, True, 20)

@@ -1,8 +1,10 @@
 """Search over HTTP equals a plain-Python reading of the same query, on SQLite and PostgreSQL."""
 
 import hashlib
+import json
 import os
 import random
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,13 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import argilla_world
 import pytest
 from argilla_world import EPOCH, Caller, Row, World, fill
 
-from workbench.annotate.server import process
+from workbench.annotate.server import environment, process
 from workbench.annotate.server.account import owner_key
 
-N_RECORDS, N_QUERIES = 2_000, 500
+N_RECORDS, N_QUERIES, N_OVER_HTTP = 2_000, 500, 50
+ASKER = str(Path(argilla_world.__file__).with_name("argilla_asker.py"))
 WORDS = ["alpha", "Beta", "GAMMA", "café", "ÉTÉ", "naïve", "数据", "模型", "it's", "back\\slash"]
 WORDS += ["50%", "under_score", "line\nbreak"]
 FIELDS = (("a", "text"), ("talk", "chat"), ("pair", "custom"))
@@ -353,25 +357,53 @@ def _rank(person: str | None, record: uuid.UUID) -> int:
     return sorted("0123456789abcdef", key=key).index(record.hex[0])
 
 
-def test_search_equals_its_model(library: Library) -> None:
+def _ask_engine(
+    world: World, questions: list[dict[str, Any]], folder: Path
+) -> list[dict[str, Any]]:
+    """The engine's answers, by Argilla's own reading of each question; no server between."""
+    url = world.database.replace("sqlite:///", "sqlite+aiosqlite:///")
+    variables = process._environment(folder) | {
+        process.DATABASE_VARIABLE: url.replace("+psycopg", "")
+    }
+    done = subprocess.run(
+        [str(environment.installed()), ASKER],
+        input="".join(json.dumps(question) + "\n" for question in questions),
+        capture_output=True,
+        text=True,
+        env=variables,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_search_equals_its_model(library: Library, tmp_path: Path) -> None:
     rng = random.Random(11)
-    sizes = []
-    for number in range(N_QUERIES):
+    queries, questions = [], []
+    for _ in range(N_QUERIES):
         who = rng.choice([None, *library.people])
         person, caller = (None, library.owner) if who is None else who
         query = Query(rng, library, person)
-        offset, limit = rng.choice([0, 0, 7, 40]), rng.choice([1, 6])
-        me = "" if person is None else "/me"
-        page = caller.post(
-            f"{me}/datasets/{library.dataset}/records/search?offset={offset}&limit={limit}",
-            query.body,
-        )
-        expected = query.expected()
-        found = [item["record"]["id"] for item in page["items"]]
-        assert page["total"] == len(expected), (number, query.body)
-        assert found == expected[offset : offset + limit], (number, query.body)
-        sizes.append(len(expected))
-    assert sum(size > 0 for size in sizes) > 0.6 * N_QUERIES  # the comparison is not of nothing
+        page = {"offset": rng.choice([0, 0, 7, 40]), "limit": rng.choice([1, 6])}
+        questions.append({"dataset": library.dataset, "user": person, "body": query.body, **page})
+        queries.append((query, caller, query.expected()))
+    answers = _ask_engine(library.world, questions, tmp_path)
+    for (query, _, expected), asked, answer in zip(queries, questions, answers, strict=True):
+        first, limit = asked["offset"], asked["limit"]
+        assert answer["total"] == len(expected), query.body
+        assert answer["ids"] == expected[first : first + limit], query.body
+    # The comparison is not of nothing.
+    assert sum(bool(expected) for _, _, expected in queries) > 0.6 * N_QUERIES
+    # The server says the same, by HTTP and as these people.
+    for (query, caller, _), asked, answer in list(zip(queries, questions, answers, strict=True))[
+        :N_OVER_HTTP
+    ]:
+        place = f"{'' if asked['user'] is None else '/me'}/datasets/{library.dataset}"
+        page = f"offset={asked['offset']}&limit={asked['limit']}"
+        found = caller.post(f"{place}/records/search?{page}", query.body)
+        ids = [item["record"]["id"] for item in found["items"]]
+        assert {"ids": ids, "total": found["total"]} == answer, query.body
 
 
 def _pending(entity: str) -> dict[str, Any]:

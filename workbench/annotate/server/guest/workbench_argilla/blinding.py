@@ -1,5 +1,6 @@
 """What an annotator may see of a record, of a page of records and of a team."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,15 @@ from sqlalchemy import select
 
 
 class Refused(Exception):
-    """An annotator asks for what would unblind them; the message says what."""
+    """An annotator asks for what would unblind them; the message says what.
+
+    Attributes:
+        status: Of the HTTP answer.
+    """
+
+    def __init__(self, sentence: str, status: int = 403) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -39,17 +48,23 @@ async def _visible_metadata(dataset_id: UUID) -> set[str]:
     return {row.name for row in found if UserRole.annotator in row.allowed_roles}
 
 
-async def check_search(caller: Caller, dataset_id: str, body: bytes) -> None:
-    """Refuse a search by suggestions or hidden metadata: its hits would tell their values.
+async def checked_search(caller: Caller, dataset_id: str, body: bytes) -> bytes:
+    """The body of a search, written anew from what was understood of it, and checked.
+
+    The application sees what was checked and nothing else: a body that two readers understand
+    differently (another encoding, half a surrogate) would pass by a check of the original.
 
     Raises:
-        Refused: It is one.
+        Refused: It cannot be read, or asks by suggestions, hidden metadata or the numbers of
+            vectors: its hits would tell them.
     """
     try:
-        asked = SearchRecordsQuery.model_validate_json(body)
+        asked = SearchRecordsQuery.model_validate(json.loads(body))
         dataset = UUID(dataset_id)
-    except (ValidationError, ValueError):
-        return  # the application says itself what is wrong with it
+    except (ValidationError, ValueError, RecursionError):
+        raise Refused("This search cannot be read.", 422) from None
+    if asked.query and asked.query.vector and asked.query.vector.value:
+        raise Refused("Records are found by their likeness to another record here.")
     filters = asked.filters.and_ if asked.filters and asked.filters.and_ else []
     scopes = [part.scope for part in [*filters, *(asked.sort or [])]]
     if not caller.assist and any(scope.entity == "suggestion" for scope in scopes):
@@ -57,9 +72,12 @@ async def check_search(caller: Caller, dataset_id: str, body: bytes) -> None:
     names = {scope.metadata_property for scope in scopes if scope.entity == "metadata"}
     if names and names - await _visible_metadata(dataset):
         raise Refused("Records cannot be found by metadata that annotators do not see.")
+    understood: str = asked.model_dump_json(by_alias=True, exclude_unset=True)
+    return understood.encode()
 
 
 def _without_others(caller: Caller, record: dict[str, Any]) -> dict[str, Any]:
+    record.pop("vectors", None)  # they have no visibility in Argilla, so nobody chose to show them
     if isinstance(record.get("responses"), list):
         mine = [row for row in record["responses"] if row.get("user_id") == str(caller.id)]
         record["responses"] = mine

@@ -115,7 +115,7 @@ class Guard:
             try:
                 body = await _whole_body(scope, receive)  # nobody waits for a slow sender
             except blinding.Refused as refused:
-                await _refuse(scope, receive, send, 413, str(refused))
+                await _refuse(scope, receive, send, refused)
                 return
             except ClientDisconnect:
                 return
@@ -131,13 +131,14 @@ class Guard:
             return
         route = _find(scope)
         if route is None:
-            await _refuse(scope, receive, send, 403, "This is closed to annotators.")
+            closed = blinding.Refused("This is closed to annotators.")
+            await _refuse(scope, receive, send, closed)
             return
         if route.is_search:
             try:
                 receive = await _checked_search(caller, scope, receive)
             except blinding.Refused as refused:
-                await _refuse(scope, receive, send, 403, str(refused))
+                await _refuse(scope, receive, send, refused)
                 return
             except ClientDisconnect:
                 return
@@ -232,7 +233,7 @@ async def _find_caller(scope: Scope, assist: bool) -> blinding.Caller:
 
 
 async def _checked_search(caller: blinding.Caller, scope: Scope, receive: Receive) -> Receive:
-    """The request's body again, after a look at its filters and sorts.
+    """The request's body as it was understood, after a look at its filters and sorts.
 
     Raises:
         Refused: It asks by what annotators may not see.
@@ -240,8 +241,7 @@ async def _checked_search(caller: blinding.Caller, scope: Scope, receive: Receiv
     """
     body = await _whole_body(scope, receive)
     dataset_id = scope["path"].split("/")[-3]
-    await blinding.check_search(caller, dataset_id, body)
-    return _again(body, receive)
+    return _again(await blinding.checked_search(caller, dataset_id, body), receive)
 
 
 async def _whole_body(scope: Scope, receive: Receive) -> bytes:
@@ -255,7 +255,7 @@ async def _whole_body(scope: Scope, receive: Receive) -> bytes:
     async for chunk in Request(scope, receive).stream():
         n_bytes += len(chunk)
         if n_bytes > _MAX_BODY:
-            raise blinding.Refused("This request is too long.")
+            raise blinding.Refused("This request is too long.", 413)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -274,6 +274,6 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return from_memory
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
-    detail = {"code": "workbench::blind", "params": {"detail": sentence}}
-    await JSONResponse({"detail": detail}, status)(scope, receive, send)
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: blinding.Refused) -> None:
+    detail = {"code": "workbench::blind", "params": {"detail": str(refused)}}
+    await JSONResponse({"detail": detail}, refused.status)(scope, receive, send)
