@@ -93,14 +93,25 @@ def set_up(project: Project, section: ReviseSection, limit: int | None = None) -
     return Setup(section, plan, critic, reviser, responses)
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What a run came to."""
+
+    statistics: ReviseStatistics
+    written: Written
+
+
 def revise_all(
     project: Project,
     setup: Setup,
     limits: Limits,
     retry_failed: bool = False,
     on_standing: Callable[[Standing], None] | None = None,
-) -> tuple[ReviseRun, ReviseStatistics, Written]:
+) -> tuple[ReviseRun, Outputs | None]:
     """Ask what is pending, then write the stage's files from the log.
+
+    Where no response is done under this plan, the files stay those of an earlier one, and there are
+    no outputs.
 
     Raises:
         BadInput: Another run is going on, or a model cannot be asked as it is set.
@@ -109,10 +120,11 @@ def revise_all(
         check_bounded(spec, limits.max_requests)
     with project_lock(project.dir, "revise"):
         run = asyncio.run(_ask(project, setup, limits, retry_failed, on_standing))
-        statistics, written = write_outputs(
-            project.dir, setup.responses, setup.plan, setup.section.formats
+        if not run.n_done:
+            return run, None
+        return run, Outputs(
+            *write_outputs(project.dir, setup.responses, setup.plan, setup.section.formats)
         )
-    return run, statistics, written
 
 
 def estimated(project: Project, setup: Setup, retry_failed: bool) -> ReviseEstimate:

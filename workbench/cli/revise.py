@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.constitution.measure import ReviseStatistics
     from pipelines.constitution.runner import ReviseRun
     from pipelines.judge.budget import Limits
-    from workbench.revised import Written
+    from workbench.revising import Outputs
 
 INTERRUPTED = 130  # as a shell reports it
 
@@ -78,13 +78,14 @@ def revise(
         _print_estimate(estimated(opened, setup, retry_failed), limits, section, as_json)
         return
     with standing_bar() as on_standing:
-        run, statistics, written = revise_all(opened, setup, limits, retry_failed, on_standing)
-    _print_run(run, statistics, written, as_json)
+        run, outputs = revise_all(opened, setup, limits, retry_failed, on_standing)
+    _print_run(run, outputs, as_json)
     if run.ended == "service" or run.n_outages:
+        left = f"{run.n_pending:,} responses are pending"
+        if run.n_with_failures:
+            left += f"; {run.n_with_failures:,} have failures, run again with --retry-failed"
         raise ServiceFailed(
-            f"the service failed after retries ({run.error}); everything answered is kept, "
-            f"{run.n_pending:,} pending, {run.n_with_failures:,} with failures: run again, with "
-            "--retry-failed for those"
+            f"the service failed after retries ({run.error}); everything answered is kept, {left}"
         )
     if run.ended == "interrupted":
         raise typer.Exit(INTERRUPTED)
@@ -127,9 +128,7 @@ def _print_estimate(
     print("dry run: nothing asked")
 
 
-def _print_run(
-    run: "ReviseRun", statistics: "ReviseStatistics", written: "Written", as_json: bool
-) -> None:
+def _print_run(run: "ReviseRun", outputs: "Outputs | None", as_json: bool) -> None:
     from dataclasses import asdict
 
     if run.torn_bytes:
@@ -145,8 +144,11 @@ def _print_run(
             file=sys.stderr,
         )
     if as_json:
-        files = {**asdict(written), "files": [str(path) for path in written.files]}
-        body = {"run": asdict(run), "statistics": asdict(statistics), "written": files}
+        body: dict[str, Any] = {"run": asdict(run), "statistics": None, "written": None}
+        if outputs is not None:
+            files = [str(path) for path in outputs.written.files]
+            body["statistics"] = asdict(outputs.statistics)
+            body["written"] = {**asdict(outputs.written), "files": files}
         print(json.dumps(body, indent=1, ensure_ascii=False))
         return
     spent = run.spent
@@ -157,8 +159,11 @@ def _print_run(
     )
     if run.ended != "done":
         print(f"ended: {run.ended}; run it again to go on, what is done is not asked again")
-    if run.n_done:
-        print("\n".join(_statistics_lines(statistics)))
+    if outputs is None:
+        print("nothing is written yet; what an earlier run wrote stays")
+        return
+    written = outputs.written
+    print("\n".join(_statistics_lines(outputs.statistics)))
     print(
         f"{written.n_sft:,} demonstrations, {written.n_sft_critiques:,} with critiques, "
         f"{written.n_pairs:,} pairs{_listed(written.no_pair, ', no pair: ')}"

@@ -234,7 +234,7 @@ def _generate(project: Project, on_stage: OnStage, began: float) -> str:
 def _revise(project: Project, on_stage: OnStage, n_revised: int) -> str:
     own = project.config.revise
     setup = set_up(project, own, n_revised)
-    run, found, _ = revise_all(
+    run, outputs = revise_all(
         project,
         setup,
         Limits(own.budget_usd, own.max_requests),
@@ -243,7 +243,8 @@ def _revise(project: Project, on_stage: OnStage, n_revised: int) -> str:
     )
     _check([run])
     said = f"revision   {run.n_done:,} replies by {setup.critic.name} and {setup.reviser.name}"
-    if found.any_before is None or found.any_after is None:
+    found = None if outputs is None else outputs.statistics
+    if found is None or found.any_before is None or found.any_after is None:
         return said
     return (
         f"{said}: {found.any_before.estimate:.0%} break a principle before, "

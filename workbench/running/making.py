@@ -48,12 +48,16 @@ def revise(task: Task) -> Did:
     setup = set_up(task.project, own, task.most)
     limits = Limits(own.budget_usd, own.max_requests)
     with task.bars.standing() as on_standing:
-        run, found, written = revise_all(task.project, setup, limits, on_standing=on_standing)
+        run, outputs = revise_all(task.project, setup, limits, on_standing=on_standing)
     lines = [
-        f"{run.n_done:,} of {run.n_wanted:,} responses, {run.n_new:,} new, "
-        f"{run.spent.usd:,.4f} USD",
-        f"{written.n_sft:,} demonstrations, {written.n_pairs:,} pairs of revised over first",
+        f"{run.n_done:,} of {run.n_wanted:,} responses, {run.n_new:,} new, {run.spent.usd:,.4f} USD"
     ]
+    if outputs is None:  # it was stopped before one was done
+        return ended([run], Did(tuple(lines)))
+    found, written = outputs.statistics, outputs.written
+    lines.append(
+        f"{written.n_sft:,} demonstrations, {written.n_pairs:,} pairs of revised over first"
+    )
     if found.any_before is not None and found.any_after is not None:
         lines.append(
             "a principle is violated, as the critic sees it, by "

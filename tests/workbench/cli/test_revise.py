@@ -270,8 +270,13 @@ def test_a_service_that_fails_is_exit_code_3_and_can_be_asked_again(world):
     write_replies(folder, 3)
     assert "the service failed after retries" in revise(folder, code=3)
     text = (folder / "project.toml").read_text()
-    (folder / "project.toml").write_text(text.replace("simulated-broken", "simulated-critic"))
+    good = text.replace("simulated-broken", "simulated-critic")
+    (folder / "project.toml").write_text(good)
     assert json.loads(revise(folder, "--retry-failed", "--json"))["run"]["n_with_failures"] == 0
+    done = trajectories(folder)
+    (folder / "project.toml").write_text(re.sub(r"http://\S+/v1", "http://127.0.0.1:9/v1", good))
+    assert "3 responses are pending" in revise(folder, "--max-iterations", "1", code=3)
+    assert trajectories(folder) == done  # what an earlier run wrote stays
 
 
 @pytest.mark.parametrize(
