@@ -88,6 +88,7 @@ def evidence_figure(path: GatePath, gate: Gate) -> go.Figure:
         y=float(np.log10(1 / gate.alpha)),
         line={"dash": "dash", "color": GREY},
         annotation_text=f"decided: {1 / gate.alpha:.0f} to 1",
+        annotation_position="top left",
     )
     figure.update_yaxes(title="evidence, powers of ten")
     figure.update_xaxes(title="labels, in draw order")

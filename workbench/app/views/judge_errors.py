@@ -29,6 +29,9 @@ _COMPLEXITY = (
     " Complexity is what the pairs' file says in `meta.complexity`; where it says nothing, how "
     "much there is to read."
 )
+# The groups of `by_length_gap` and of `by_confidence`, in their order.
+_LENGTHS = ("much shorter", "shorter", "one about equal", "longer", "much longer")
+_SURE = ("50-60%", "60-70%", "70-80%", "80-90%", "90-95%", "95-100%")
 Rows = Sequence[tuple[str, Estimate | None]]
 
 
@@ -112,20 +115,21 @@ def _show_length(audited: pd.DataFrame, main: StratumReading) -> None:
     ai = label_codes(audited["ai"]).to_numpy()
     human = label_codes(audited["human"]).to_numpy()
     chars_a, chars_b = audited["chars_a"].to_numpy(), audited["chars_b"].to_numpy()
-    group, names = by_length_gap(chars_a, chars_b, ai)
+    group, _ = by_length_gap(chars_a, chars_b, ai)
     rows = [
         (
-            f"AI {name}" if k == 0 else f"AI chose the one {name}",
+            f"the AI chose the {name}",
             agreement_of(audited[group == k], main.gate, main.design.n_population),
         )
-        for k, name in enumerate(names)
+        for k, name in enumerate(_LENGTHS)
     ]
     _forest(
         rows,
         "length",
         main,
         "Agreement with people where the AI chose the longer or the shorter response, by how much "
-        f"longer. n = {len(audited):,} audited pairs.",
+        f"longer (much: more than twice; about equal: within 10%). n = {len(audited):,} audited "
+        "pairs.",
     )
     bias = defined(length_bias, ai, human, chars_a, chars_b, audited["prompt"].to_numpy())
     if bias is None:
@@ -152,11 +156,11 @@ def _show_confidence(audited: pd.DataFrame, main: StratumReading) -> None:
     if np.isnan(p_a).all():
         st.info("This judge gave no probabilities (p_a), so its confidence cannot be checked.")
         return
-    group, names = by_confidence(p_a)
+    group, _ = by_confidence(p_a)
     _forest(
         [
-            (name, agreement_of(audited[group == k], main.gate, main.design.n_population))
-            for k, name in enumerate(names)
+            (f"sure {name}", agreement_of(audited[group == k], main.gate, main.design.n_population))
+            for k, name in enumerate(_SURE)
         ],
         "confidence",
         main,
