@@ -83,6 +83,8 @@ def write_outputs(
         path = folder.exports / f"{name}.jsonl"
         _write_lines(path, _export_rows(name, pairs()))
         files.append(path)
+    for path in [folder.sft, *(file for file in files if file.parent == folder.exports)]:
+        files.append(_write_audit_file(path, plan))
     statistics = measure(trajectories(), [one.id for one in constitution.principles])
     about = {
         "constitution_hash": plan.constitution_hash,
@@ -97,6 +99,28 @@ def write_outputs(
     partial.replace(folder.statistics)
     files.append(folder.statistics)
     return statistics, Written(n_trajectories, n_sft, n_critiques, n_pairs, dict(no_pair), files)
+
+
+def audit_file(data: Path) -> Path:
+    """Where it stands whose labels a file of data holds, as beside an export."""
+    return data.with_name(f"{data.name}.audit.json")
+
+
+def _write_audit_file(data: Path, plan: RevisePlan) -> Path:
+    """Say who made the data, so that an evaluation knows when one of them judges it."""
+    asked = {plan.critic: plan.critic_asked, plan.reviser: plan.reviser_asked}
+    models = [json.loads(text)["model"] if text else name for name, text in asked.items()]
+    facts = {
+        "label": models[0],
+        "ai": {"judges": list(dict.fromkeys(models))},
+        "made_by": {"critic": plan.critic, "reviser": plan.reviser, "plan_hash": plan.hash()},
+        "constitution_hash": plan.constitution_hash,
+    }
+    path = audit_file(data)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
 
 
 def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> int:

@@ -86,8 +86,8 @@ def train(task: Task) -> Did:
 
 
 _SHOWN = (
-    "loss", "eval_loss", "eval_accuracy", "eval_rewards/accuracies", "reward", "constitution", "kl",
-    "length", "violation_rate", "multiplier", "held_out_win_rate",
+    "loss", "held_out_loss", "held_out_accuracy", "reward", "constitution", "kl", "length",
+    "violation_rate", "multiplier", "held_out_reward", "held_out_win_rate",
 )  # fmt: skip
 
 

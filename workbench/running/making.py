@@ -42,6 +42,7 @@ def generate(task: Task) -> Did:
 
 def revise(task: Task) -> Did:
     """`workbench revise`."""
+    from workbench.revised import audit_file
     from workbench.revising import revise_all, set_up
 
     own = task.project.config.revise
@@ -68,7 +69,9 @@ def revise(task: Task) -> Did:
         revised_path(task).parent.mkdir(exist_ok=True)
         for path in written.files:  # the next revision writes its own in their place
             if path.name in REVISED:
-                shutil.copyfile(path, _copy(task, REVISED[path.name]))
+                copy = _copy(task, REVISED[path.name])
+                shutil.copyfile(path, copy)
+                shutil.copyfile(audit_file(path), audit_file(copy))
     return did
 
 

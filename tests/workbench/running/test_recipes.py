@@ -117,6 +117,9 @@ def test_rounds_build_on_one_another_and_stay_done(run: Run, tmp_path: Path) -> 
     asked_of_it = json.loads((project / "runs/train/defender-2/run.json").read_text())
     assert asked_of_it["model"] == "runs/train/defender-1/model"
     assert asked_of_it["data"].endswith("exports/revised-2-pairs.jsonl")
+    found = read_result(project / "evaluations" / "attack-2")
+    assert found is not None
+    assert found.unknown_data == ("defender-0",)  # demonstrations; who revised is known
     table = out[out.index("round  ") :].splitlines()
     assert "Red team (sandbox)" in table[0]
     assert [row.split()[0] for row in table[1:4]] == ["0", "1", "2"]
