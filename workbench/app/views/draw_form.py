@@ -6,6 +6,7 @@ from typing import cast
 
 import pandas as pd
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from pipelines.agreement.decision import Gate
 from pipelines.agreement.plan import Plan
@@ -134,15 +135,41 @@ def _show_plan(gate: Gate, design: RoundDesign, seconds_per_pair: float) -> None
     st.plotly_chart(plan_figure(found), key="plan", width="stretch")
     # Right under its chart: a screen reader names the chart by the next caption.
     st.caption(
-        "For each agreement that people might turn out to have (theta in the table): how the round "
-        f"ends, and the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
+        "For each agreement that people might turn out to have (the table's first column): how the "
+        f"round ends, and the labels it takes until then; n = {part.n_asked:,} pairs drawn of "
         f"{part.n_population:,}. Figures: {found.method}."
     )
     if found.warning:
         st.warning(found.warning)
     table = pd.DataFrame([asdict(row) for row in found.rows])
-    st.dataframe(table, hide_index=True, width="stretch")
+    st.dataframe(
+        table, hide_index=True, width="stretch", column_config=_plan_columns(), placeholder="-"
+    )
+    st.caption(
+        "Enough pairs: how many to draw so that the right answer comes with probability 80%. Fixed "
+        "sample: how many an ordinary sample of the same errors and power has to label, if the "
+        "agreement were known beforehand."
+    )
     download(table, "plan.csv", "csv-plan")
+
+
+def _plan_columns() -> dict[str, ColumnConfig]:
+    """The table's columns by the names that a reader knows; the file keeps those of the plan."""
+    number = st.column_config.NumberColumn
+    return {
+        "theta": number("agreement", format="percent"),
+        "trust": number("TRUST", format="%.2f"),
+        "warn": number("WARN", format="%.2f"),
+        "between": number("BETWEEN", format="%.2f"),
+        "undecided": number("UNDECIDED", format="%.2f"),
+        "mean_labels": number("labels, mean", format="%.0f"),
+        "median_labels": number("median", format="%.0f"),
+        "p90_labels": number("90% end by", format="%.0f"),
+        "mean_hours": number("hours", format="%.1f"),
+        "right": st.column_config.TextColumn("right answer"),
+        "sample_for_power": number("enough pairs", format="%.0f"),
+        "fixed_sample": number("fixed sample", format="%.0f"),
+    }
 
 
 @st.cache_data(max_entries=32, show_spinner="Computing the plan...")
