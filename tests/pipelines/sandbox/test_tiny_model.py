@@ -141,6 +141,16 @@ def test_the_record_beside_the_shipped_model_is_what_it_does(shipped):
     assert sum(file.stat().st_size for file in files) < 4_000_000
 
 
+def test_the_card_says_what_the_record_says():
+    card = (MODEL.parent / "README.md").read_text("utf-8")
+    for name, rate in json.loads((MODEL / "training.json").read_text("utf-8"))[
+        "fault_rates"
+    ].items():
+        interval = f"({rate['low']:.1%} to {rate['high']:.1%})"
+        row = f"| {name} | {rate['planted']:.1%} | {rate['estimate']:.1%} {interval} | {rate['n']:,} |"
+        assert row in card
+
+
 def test_the_local_engine_runs_the_shipped_model():
     engine = LocalEngine(LocalModel(model=str(MODEL), device="cpu"))
     situations = draw_prompts(40, 5, "held-out")
