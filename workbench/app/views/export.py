@@ -134,6 +134,8 @@ def _choose(project: Project, fmt: Format) -> ExportOptions:
         list(_DISAGREEMENT),
         index=list(_DISAGREEMENT).index(defaults.disagreement),
         format_func=_DISAGREEMENT.__getitem__,
+        help="A soft label is a share from 0 to 1: how much speaks for one response. The AI counts "
+        "in it as one more voter; a majority of people keeps its side.",
     )
     possible = [policy for policy in _TIES if policy in fmt.ties]
     start = possible.index(defaults.ties) if defaults.ties in possible else 0
