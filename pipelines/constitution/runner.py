@@ -15,17 +15,12 @@ from typing import Any
 from pipelines.constitution.desk import Counter, Desk, Ticket
 from pipelines.constitution.log import LOG_NAME, Done, LogState, Mark, read_state, read_trajectory
 from pipelines.constitution.loop import RevisePlan, Role, revise
-from pipelines.constitution.manifest import (
-    ReviseEntry,
-    ReviseManifest,
-    read_manifest,
-    write_manifest,
-)
+from pipelines.constitution.manifest import ReviseEntry, ReviseManifest, read_manifest
 from pipelines.constitution.trajectory import Response, Trajectory
 from pipelines.errors import ServiceFailed, WorkbenchError
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent
+from pipelines.judge.manifest import Ended, Spent, write_manifest
 from pipelines.judge.runner import Standing
 from pipelines.judge.stop import GRACE_S, StopSignal
 from pipelines.models.completions import Price

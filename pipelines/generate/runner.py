@@ -15,18 +15,13 @@ from pipelines.errors import BadInput, ServiceFailed, WorkbenchError
 from pipelines.generate.desk import Desk, Ticket
 from pipelines.generate.draw import Sampling, draw
 from pipelines.generate.log import LOG_NAME, LogState, Mark, read_drawn, read_state
-from pipelines.generate.manifest import (
-    GenerateEntry,
-    GenerateManifest,
-    read_manifest,
-    write_manifest,
-)
+from pipelines.generate.manifest import GenerateEntry, GenerateManifest, read_manifest
 from pipelines.generate.prompts import PromptFile
 from pipelines.generate.reading import CANDIDATES_NAME
 from pipelines.generate.records import Prompt
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent
+from pipelines.judge.manifest import Ended, Spent, write_manifest
 from pipelines.judge.runner import Standing
 from pipelines.judge.stop import StopSignal
 from pipelines.judge.work import answer

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,23 +29,36 @@ class Spent(Entry):
     n_unpriced: int = 0
 
 
-class RunEntry(Entry):
-    """One run: under which settings, and what came of it."""
+class AnyRun(Entry):
+    """What is said of each run of any stage."""
 
     started_at: float  # Unix seconds
     seconds: float | None = None  # None while it runs, and for one that was killed
     ended: Ended = "running"
     error: str | None = None
-    spec_hash: str
-    template_hash: str
-    spec: dict[str, Any]
     limits: dict[str, Any]
-    n_wanted: int
-    n_judged: int = 0  # by this run
-    n_failed: int = 0
     spent: Spent = Spent()
     version: str
     git_revision: str | None
+
+
+class Manifest(Entry):
+    """All runs of one judge, model or stage. `spent` is the whole log's, killed runs included."""
+
+    format_version: int = 1
+    spent: Spent = Spent()
+    runs: tuple[AnyRun, ...] = ()
+
+
+class RunEntry(AnyRun):
+    """One run: under which settings, and what came of it."""
+
+    spec_hash: str
+    template_hash: str
+    spec: dict[str, Any]
+    n_wanted: int
+    n_judged: int = 0  # by this run
+    n_failed: int = 0
 
 
 class Published(Entry):
@@ -58,30 +71,41 @@ class Published(Entry):
     sha256: str
 
 
-class JudgeManifest(Entry):
-    """All runs of one judge. `spent` is the whole log's, killed runs included."""
+class JudgeManifest(Manifest):
+    """All runs of one judge."""
 
-    format_version: int = 1
     judge: str
-    spent: Spent = Spent()
     published: Published | None = None
     runs: tuple[RunEntry, ...] = ()
 
 
+Kept = TypeVar("Kept", bound=Manifest)
+
+
 def read_manifest(path: Path, judge: str) -> JudgeManifest:
-    """The manifest; an empty one before the first run. A run that was killed is marked so.
+    """A judge's manifest; see `read_runs`."""
+    return read_runs(path, JudgeManifest(judge=judge), "the judgments are")
+
+
+def read_runs(path: Path, empty: Kept, kept: str) -> Kept:
+    """The manifest at `path`; `empty` before the first run. A run that was killed is marked so.
+
+    Args:
+        path: The file.
+        empty: What there is before it.
+        kept: What stands in the log beside it, for the message.
 
     Raises:
         BadInput: It is damaged.
     """
     try:
-        found = JudgeManifest.model_validate_json(path.read_bytes())
+        found = type(empty).model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return JudgeManifest(judge=judge)
+        return empty
     except ValidationError as error:
         raise BadInput(
             f"{path}: damaged, or written by another version of the program; "
-            "move it away (the judgments are in the log beside it) and run again"
+            f"move it away ({kept} in the log beside it) and run again"
         ) from error
     runs = tuple(
         run.model_copy(update={"ended": "killed"}) if run.ended == "running" else run
@@ -90,7 +114,7 @@ def read_manifest(path: Path, judge: str) -> JudgeManifest:
     return found.model_copy(update={"runs": runs})
 
 
-def write_manifest(path: Path, manifest: JudgeManifest) -> None:
+def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step."""
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
