@@ -1,8 +1,9 @@
 """The label under which people audit an evaluation: one on every pair that any judge compared.
 
-A judge's own labels leave pairs out: those on which its two orders contradict each other, and those
-it failed on. Labels drawn from the rest stand for the rest only, and people may well say something
-else where the judge contradicts itself: a win rate corrected by them would be wrong.
+A judge's own label leaves pairs out: those it failed on, and, where it gives labels without
+probabilities, those on which its two orders contradict each other. Labels drawn from the rest stand
+for the rest only, and people may well say something else about what is left out: a win rate
+corrected by them would be wrong.
 """
 
 from collections.abc import Iterator, Sequence

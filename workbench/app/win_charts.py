@@ -63,7 +63,7 @@ def bars_figure(series: Sequence[Series], axis: str, line: float | None = None) 
     figure.update_layout(
         barmode="group",
         height=130 + 26 * sum(len(rows) for _, rows in series) + 10 * len(groups),
-        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        margin={"l": 10, "r": 24, "t": 30, "b": 10},  # the last tick's label needs room
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
     )
     # From the top down, groups and the bars within them.

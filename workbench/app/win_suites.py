@@ -39,18 +39,35 @@ def _show_suite(one: SuiteFound, policies: list[str], confidence: float) -> None
     if one.n_left_out:
         reasons = ", ".join(f"{count:,} ({plain(why)})" for why, count in one.n_left_out.items())
         st.caption(f"Responses without an outcome, not counted: {reasons}.")
-    _show_changes(one)
+    _say_changes(one)
     rows = [(f"{each.policy}, {_name(each.group)}", each.share) for each in one.groups]
     table = estimates_table(rows, "policy and group")
-    st.dataframe(table, hide_index=True, width="stretch")
-    download(table, f"{one.name}.csv", f"csv-suite-{one.name}")
+    with st.expander(f"Figures of {plain(one.title)}, before and after"):
+        st.dataframe(table, hide_index=True, width="stretch")
+        download(table, f"{one.name}.csv", f"csv-suite-{one.name}")
+        if one.changes:
+            changes = _changes_table(one)
+            st.dataframe(changes, hide_index=True, width="stretch")
+            download(changes, f"{one.name}-changes.csv", f"csv-changes-{one.name}")
 
 
-def _show_changes(one: SuiteFound) -> None:
-    """Before and after, paired by prompt."""
-    if not one.changes:
-        return
-    table = pd.DataFrame(
+def _say_changes(one: SuiteFound) -> None:
+    """Before and after, paired by prompt, of the whole suite."""
+    for each in one.changes:
+        if each.group:
+            continue
+        gap = each.change.difference
+        st.markdown(
+            f"From {plain(each.before)} to {plain(each.after)}: "
+            f"**{100 * gap.estimate:+.1f} points** ({100 * gap.low:+.1f} to "
+            f"{100 * gap.high:+.1f}, n = {gap.n:,} paired outcomes, "
+            f"p = {each.change.p_value:.3g})."
+        )
+
+
+def _changes_table(one: SuiteFound) -> pd.DataFrame:
+    """Every change, of the whole suite and by group."""
+    return pd.DataFrame(
         [
             {
                 "from": each.before,
@@ -66,17 +83,6 @@ def _show_changes(one: SuiteFound) -> None:
             for each in one.changes
         ]
     )
-    whole = [each for each in one.changes if each.group == ""]
-    for each in whole:
-        gap = each.change.difference
-        st.markdown(
-            f"From {plain(each.before)} to {plain(each.after)}: "
-            f"**{100 * gap.estimate:+.1f} points** ({100 * gap.low:+.1f} to "
-            f"{100 * gap.high:+.1f}, n = {gap.n:,} paired outcomes, "
-            f"p = {each.change.p_value:.3g})."
-        )
-    st.dataframe(table, hide_index=True, width="stretch")
-    download(table, f"{one.name}-changes.csv", f"csv-changes-{one.name}")
 
 
 def show_alignment(found: EvaluationFound) -> None:

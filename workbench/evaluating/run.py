@@ -181,8 +181,7 @@ def evaluate(
     n_drawn = 0
     found = None
     if _all_there(generated) and all(not run.n_pending for run in judged):
-        _label_all(planned, project)
-        n_drawn = _draw(planned, project)
+        n_drawn = _draw(planned, project) if _label_all(planned, project) else 0
         found = measure(planned, project)
         write_result(planned.folder, found)
     return Evaluated(planned.folder, tuple(generated), tuple(judged), n_drawn, found)
@@ -262,14 +261,18 @@ def _all_there(generated: Sequence[Generated]) -> bool:
     return all(not run.n_pending for one in generated for run in one.runs)
 
 
-def _label_all(planned: Plan, project: Project) -> None:
-    """The label that people audit, on every pair; it stands once a round has been drawn."""
+def _label_all(planned: Plan, project: Project) -> int:
+    """The label that people audit, on every pair; it stands once a round has been drawn.
+
+    Returns:
+        How many pairs have it now.
+    """
     if not len(project.store) or _n_rounds(project):
-        return
+        return 0
     names = [spec.name for spec in planned.judges]
     with project_lock(project.dir):
         labels = audited_judgments(project.store.annotations(), names)
-        project.store.put_judgments_by_row(AUDITED, labels)
+        return project.store.put_judgments_by_row(AUDITED, labels)
 
 
 def _n_rounds(project: Project) -> int:
@@ -282,14 +285,11 @@ def _n_rounds(project: Project) -> int:
 
 def _draw(planned: Plan, project: Project) -> int:
     """The pairs that people label: drawn once, at random over all pairs."""
-    n_wanted = planned.parent.config.evaluate.audit_pairs
-    if not n_wanted or not len(project.store):
+    if not planned.parent.config.evaluate.audit_pairs:
         return 0
     from workbench.audit.draw import draw_round
     from workbench.audit.options import draw_options
 
-    if _n_rounds(project):
-        return 0
     return sum(draw_round(project, draw_options(project)).n_new.values())
 
 

@@ -94,8 +94,8 @@ def _show_about(found: EvaluationFound) -> None:
         )
     else:
         said += (
-            f"{people.annotators:,} people labelled {people.n_labels:,} of "
-            f"{people.n_pairs_drawn:,} pairs that were drawn at random"
+            f"{people.annotators:,} {'person' if people.annotators == 1 else 'people'} labelled "
+            f"{people.n_labels:,} of {people.n_pairs_drawn:,} pairs that were drawn at random"
         )
         said += (
             f"; {people.n_simulated:,} of the votes are simulated." if people.n_simulated else "."
@@ -125,10 +125,19 @@ def _show_rates(found: EvaluationFound) -> None:
     ]
     st.plotly_chart(bars_figure(series, "win rate", 0.5), width="stretch", key="rates")
     n = ", ".join(f"{one.win.n:,}" for one in matchups)
+    given = [one.corrected.n_labelled if one.corrected else 0 for one in matchups]
+    labels = f"; {', '.join(f'{k:,}' for k in given)} human labels" if any(given) else ""
+    truth = (
+        " The truth is by the sandbox's rules; the corrected rate is what people would say, and "
+        "people err."
+        if any(one.truth is not None for one in matchups)
+        else ""
+    )
     st.caption(
         f"How often the first policy wins, by {plain(judge)}: of all pairs (raw), with ties half, "
         "had both responses been of one length, and corrected for the judge's error by what people "
-        f"say of a part (PPI++). Lines are {found.confidence:.0%} intervals. n = {n} pairs."
+        f"say of a part (PPI++). Lines are {found.confidence:.0%} intervals. n = {n} pairs{labels}."
+        f"{truth}"
     )
     table = _rates_table(matchups)
     st.dataframe(table, hide_index=True, width="stretch")
@@ -159,6 +168,8 @@ def _rates_table(matchups: list[MatchupFound]) -> pd.DataFrame:
         if one.corrected is not None:
             rows.append((f"{_title(one)}: people's labels alone", one.corrected.human))
             rows.append((f"{_title(one)}: judge less people", one.corrected.excess))
+        if one.self_preference is not None:
+            rows.append((f"{_title(one)}: self-preference", one.self_preference.excess))
         rows.append((f"{_title(one)}: Rogan-Gladen, decisive pairs", one.rogan_gladen))
         rows.append((f"{_title(one)}: verdicts that flip with the order", one.flips))
     return estimates_table(rows, "win rate")
