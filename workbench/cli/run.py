@@ -1,6 +1,7 @@
 """`workbench run`: the stages of a project in order, or the steps of a recipe."""
 
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,8 +81,12 @@ def run(
         print(f"{found.title}: {len(asked.plan())} steps, in {opened.dir}")
         if sandbox:
             print("judges, critics and people are simulated; no figure speaks of real models")
-    with simulated(opened) if sandbox else nullcontext(opened) as reached:
-        ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), world)
+    try:
+        with simulated(opened) if sandbox else nullcontext(opened) as reached:
+            ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), world)
+    except KeyboardInterrupt as error:
+        print("interrupted: what is done is kept; the same command goes on", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         print(json.dumps(vars(ran), indent=1, ensure_ascii=False))
     elif ran.waiting:
