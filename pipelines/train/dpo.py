@@ -18,26 +18,16 @@ from pipelines.train.batching import ByLength
 from pipelines.train.losses import Side, batch_loss, soft_pair_loss
 from pipelines.train.rows import PreferenceRow
 from pipelines.train.settings import DpoSettings
-
-_EXTRA = ("p_chosen", "weight")
+from pipelines.train.soft_batch import EXTRA, KeepsLabels, WithLabels
 
 
 @dataclass
-class SoftCollator(DataCollatorForPreference):
+class SoftCollator(WithLabels, DataCollatorForPreference):
     """TRL's batch with the pairs' soft labels and weights beside it."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Lists of token ids to padded tensors: chosen in the first half, then rejected."""
-        batch: dict[str, Any] = super().torch_call(examples)
-        for name in _EXTRA:
-            batch[name] = torch.tensor([example[name] for example in examples])
-        return batch
 
-
-class SoftDPOTrainer(ByLength, DPOTrainer):
+class SoftDPOTrainer(ByLength, KeepsLabels, DPOTrainer):
     """TRL's DPO with `soft_pair_loss`."""
-
-    _signature_columns: Any  # names of columns, or None before the first batch
 
     def __init__(self, settings: DpoSettings, **options: Any):
         self.settings = settings
@@ -45,15 +35,10 @@ class SoftDPOTrainer(ByLength, DPOTrainer):
         collator = SoftCollator(pad_token_id=tokenizer.pad_token_id, max_length=args.max_length)
         super().__init__(data_collator=collator, **options)
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        known: list[str] = self._signature_columns or []
-        self._signature_columns = known + [name for name in _EXTRA if name not in known]
-
     def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
         """The reference's log-probabilities; the model is not given our columns."""
         return super().compute_ref_log_probs(
-            model, {name: value for name, value in inputs.items() if name not in _EXTRA}
+            model, {name: value for name, value in inputs.items() if name not in EXTRA}
         )
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
@@ -64,7 +49,7 @@ class SoftDPOTrainer(ByLength, DPOTrainer):
         """
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:  # all must call a sharded model alike
             return super()._precompute_ref_logps(dataset, name, batch_size)
-        ids = dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids", *_EXTRA])
+        ids = dataset.select_columns(["prompt_ids", "chosen_ids", "rejected_ids", *EXTRA])
         lengths = [
             len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
             for row in ids

@@ -20,36 +20,21 @@ from pipelines.train.loading import Start
 from pipelines.train.losses import soft_reward_loss
 from pipelines.train.rows import PreferenceRow
 from pipelines.train.settings import RewardSettings
-
-_EXTRA = ("p_chosen", "weight")
+from pipelines.train.soft_batch import KeepsLabels, WithLabels
 
 
 @dataclass
-class SoftCollator(DataCollatorForPreference):
+class SoftCollator(WithLabels, DataCollatorForPreference):
     """TRL's batch with the pairs' soft labels and weights beside it."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Lists of token ids to padded tensors: chosen in the first half, then rejected."""
-        batch: dict[str, Any] = super().torch_call(examples)
-        for name in _EXTRA:
-            batch[name] = torch.tensor([example[name] for example in examples])
-        return batch
 
-
-class SoftRewardTrainer(ByLength, RewardTrainer):
+class SoftRewardTrainer(ByLength, KeepsLabels, RewardTrainer):
     """TRL's reward trainer with `soft_reward_loss`."""
-
-    _signature_columns: Any  # names of columns, or None before the first batch
 
     def __init__(self, centring: float, **options: Any):
         self.centring = centring
         collator = SoftCollator(pad_token_id=options["processing_class"].pad_token_id)
         super().__init__(data_collator=collator, **options)
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        known: list[str] = self._signature_columns or []
-        self._signature_columns = known + [name for name in _EXTRA if name not in known]
 
     def compute_loss(
         self,
