@@ -79,7 +79,7 @@ def train(
     require_trainers()
     opened = Project.open(project)
     settings = resolved(opened, model, setting or [])
-    source = data or curated_data(opened, settings, method)
+    source = data.resolve() if data else curated_data(opened, settings, method)
     row_files(source)  # whether it is there, before torch takes its seconds
     shares = None if learning_curve is None else shares_of(learning_curve, method)
 
