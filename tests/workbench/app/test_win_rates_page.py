@@ -214,7 +214,7 @@ def test_no_part_is_wider_than_a_phone_and_its_table_downloads_as_csv(
     page = opened(chromium, server, viewport=lab.PHONE)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download as CSV").first.click()
-    text = Path(waiting.value.path()).read_text()
+    text = Path(waiting.value.path()).read_text("utf-8-sig")
     over = []
     for part in PARTS:
         page.get_by_role("button", name=part, exact=True).click()
