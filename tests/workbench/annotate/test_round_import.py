@@ -190,6 +190,9 @@ def test_a_pushed_round_comes_back_with_every_character(
         desk.answer(ana, str(row["id"]), "A")
     pulled = pull(project)
     assert (pulled.rejected, pulled.answered) == ({}, len(texts))
+    search = f"/me/datasets/{desk.datasets[0]}/records/search"
+    for words, n_found in (("<pid>", 1), ("&lt;b", 1), ('-"<img"', 7), ("<nothing>", 0)):
+        assert ana.post(search, {"query": {"text": {"q": words}}})["total"] == n_found, words
     other = make_project(tmp_path / "other", f"sqlite:///{tmp_path / 'o.db'}", n_pairs=0)
     done = import_dataset(other, name)
     assert (done.n_labels, done.unread) == (len(texts), {})

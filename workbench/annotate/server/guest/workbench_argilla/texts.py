@@ -6,6 +6,8 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r'(-?)(?:"([^"]*)"|(\S+))')
 # Signs of Elasticsearch's query language that mean nothing here: parts of words are found anyway.
 _SIGNS = "*()+~"
+# `workbench argilla push` writes an invisible joiner where a browser would begin a tag or entity.
+_MARKUP = re.compile("(<(?=[a-z!/?])|&(?=[a-z#]))")
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ def parse(query: str) -> list[Term]:
     terms = []
     for sign, phrase, word in _TOKEN.findall(query.lower()):
         parts = [phrase] if phrase else word.strip(_SIGNS).split("|")
-        parts = [part for part in parts if part]
+        joined = [_MARKUP.sub("\\1\u2060", part) for part in parts]
+        parts = [part for part in dict.fromkeys([*parts, *joined]) if part]
         if parts:
             terms.append(Term(tuple(parts), bool(sign)))
     return terms
