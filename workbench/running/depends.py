@@ -153,16 +153,15 @@ def _train_depends_on(task: Task) -> dict[str, Any]:
     return found
 
 
-def set_aside(task: Task, before: Mapping[str, Any]) -> list[str]:
+def set_aside(task: Task, known: Mapping[str, str | None]) -> list[str]:
     """Move what was made of other inputs out of the way, and say so; nothing is deleted.
 
     Args:
         task: The step.
-        before: What was kept of it: `weights` of the models that answered.
+        known: generate: its `model_weights` of then.
     """
     folder = task.project.dir
     if task.step.stage == "generate":  # the same name now stands for another model
-        known: Mapping[str, str | None] = before.get("weights") or {}
         here = model_weights(task)
         changed = [name for name, hash in known.items() if hash and here.get(name, hash) != hash]
         moves = [
@@ -194,7 +193,7 @@ def model_weights(task: Task) -> dict[str, str | None]:
     return {
         one.name: weights(task.project.dir, one.model)
         for one in config.models
-        if one.name in config.generate.models
+        if not config.generate.models or one.name in config.generate.models
     }
 
 
