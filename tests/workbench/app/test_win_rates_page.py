@@ -174,7 +174,7 @@ def opened(chromium: Browser, server: lab.Server, **options: object) -> Page:
     context = chromium.new_context(**({"viewport": lab.DESKTOP} | options))
     page = lab.enter(context, server, "reader").new_page()
     page.goto(f"{server.url}win_rates")
-    page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
+    page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
     settled(page)
     return page
 
