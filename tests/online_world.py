@@ -1,17 +1,9 @@
-"""A model of a few thousand weights, prompts and rewards for tests of online training.
-
-Run as a script it trains by several methods, each in a process that is killed in the middle:
-
-    python online_world.py FOLDER METHOD ...
-"""
+"""A model of a few thousand weights, prompts and rewards for tests of online training."""
 
 import json
 import os
 import signal
-import sys
 from pathlib import Path
-
-import torch
 
 from pipelines.sandbox.tiny_model import Shape, make_tokenizer, new_model, save
 from pipelines.sandbox.world_prompts import draw_prompts, prompt_row
@@ -63,18 +55,7 @@ def run(folder: Path, method: str, name: str, on_progress=None, **options: objec
     return place
 
 
-def _kill_at(step: int, n_steps: int) -> None:
+def kill_at_three_of_five(step: int, n_steps: int) -> None:
+    """Progress that ends its process."""
     if step * STEPS >= KILLED_AT * n_steps:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for method in sys.argv[2:]:
-        child = os.fork()
-        if child == 0:
-            run(Path(sys.argv[1]), method, f"{method}-killed", _kill_at)
-            os._exit(1)  # nobody killed it
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            sys.exit(f"{method} was not killed")

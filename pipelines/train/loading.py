@@ -95,7 +95,14 @@ def start_from(settings: TrainSettings, base: Path) -> Start:
     return Start(name, source, tokenizer, config, device, able and wants != "float32")
 
 
-def need(start: Start, settings: TrainSettings, tokens_per_batch: int, *, copies: int = 0) -> Need:
+def need(
+    start: Start,
+    settings: TrainSettings,
+    tokens_per_batch: int,
+    *,
+    copies: int = 0,
+    beside: int = 0,
+) -> Need:
     """What training takes, from the shape of the model alone.
 
     A trained number costs 16 bytes (weight, gradient, two moments of AdamW, in float32), a frozen
@@ -107,6 +114,7 @@ def need(start: Start, settings: TrainSettings, tokens_per_batch: int, *, copies
         settings: LoRA, precision and gradient checkpointing count.
         tokens_per_batch: Padding included.
         copies: Frozen models beside it, such as a reference.
+        beside: Weights of other models, such as a reward model.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(start.config)
@@ -123,7 +131,9 @@ def need(start: Start, settings: TrainSettings, tokens_per_batch: int, *, copies
     width = 2 if start.bfloat16 else 4
     layers = 1 if settings.gradient_checkpointing else text.num_hidden_layers
     a_token = width * layers * (16 * text.hidden_size + 3 * inner) + 4 * text.vocab_size
-    states = 16 * trained + 4 * (n - trained if settings.lora.use else 0) + 4 * copies * n
+    states = (
+        16 * trained + 4 * (n - trained if settings.lora.use else 0) + 4 * (copies * n + beside)
+    )
     return Need(n, states, tokens_per_batch * a_token, free_bytes(start.device))
 
 

@@ -90,8 +90,7 @@ def prepare_online(
     with quiet_libraries():
         rows = fit(_distinct(read_rows(prompts, "prompt")), start.tokenizer, limit, over)
     check_positions(start, max(rows.n_tokens) + section.max_new_tokens, f"{where} max_new_tokens")
-    if section.reward_model:
-        _check_reward_model(section.reward_model, base)
+    beside = _reward_model_weights(section.reward_model, base) if section.reward_model else 0
     functions = {
         one: _scorer(said, one, where, base, judge_of)
         for one in ("judge", "constitution", "violation", "watch")
@@ -99,8 +98,12 @@ def prepare_online(
     }
     minibatches = section.minibatches if isinstance(section, PpoSettings) else 1
     tokens = section.batch_size // minibatches * settings.max_length
-    # Beside the policy a critic that is trained (four numbers each) and a reference.
-    needed = need(start, settings, tokens, copies=5 if isinstance(section, PpoSettings) else 1)
+    # Beside the policy a reference, which adapters make needless, and PPO's critic: four numbers
+    # for each weight that is trained.
+    copies = 0 if settings.lora.use else 1
+    if isinstance(section, PpoSettings):
+        copies += 1 if settings.lora.use else 4
+    needed = need(start, settings, tokens, copies=copies, beside=beside)
     check_memory(start, needed)
     asked = {
         "method": name,
@@ -184,8 +187,12 @@ def _scorer(said: str, key: str, where: str, base: Path, judge_of: JudgeOf | Non
     return judge_of(name)
 
 
-def _check_reward_model(name: str, base: Path) -> None:
-    """Any model loads as a reward model, with a head of chance: one that has a head is wanted."""
+def _reward_model_weights(name: str, base: Path) -> int:
+    """How many weights a reward model has, none of them read.
+
+    Raises:
+        BadInput: It is none. Any model loads as a reward model, with a head of chance.
+    """
     source = source_of(name, base)
     try:
         with quiet_loading():
@@ -198,6 +205,9 @@ def _check_reward_model(name: str, base: Path) -> None:
             f"{name}: is no reward model ({', '.join(kinds) or 'of no known kind'}, "
             f"{config.num_labels} outputs); name one, such as what `workbench train reward` wrote"
         )
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config)
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def _reward_model(prepared: PreparedOnline, device: torch.device) -> Function:

@@ -56,9 +56,9 @@ def start():
 
 @pytest.fixture(scope="module")
 def world(start, tmp_path_factory):
-    """600 pairs of the model's own replies, labelled by a judge that is right in three of four."""
+    """320 pairs of the model's own replies, labelled by a judge that is right in three of four."""
     folder = tmp_path_factory.mktemp("learns")
-    pairs = sample_pairs(*start, draw_prompts(300, 3), 3)
+    pairs = sample_pairs(*start, draw_prompts(160, 3), 3)
     rows = judged_rows(pairs, Judge(JudgeTraits(accuracy=0.75), seed=3))
     assert 0.68 <= label_accuracy(pairs, rows) <= 0.82
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -74,7 +74,7 @@ def settings(**sections) -> TrainSettings:
 
 def win_rate(place: RunFolder, start):
     model = AutoModelForCausalLM.from_pretrained(place.model).eval()
-    return win_rate_over(model, *start, draw_prompts(150, 3, "held-out"))
+    return win_rate_over(model, *start, draw_prompts(100, 3, "held-out"))
 
 
 def run_ppo(folder: Path, name: str, **section) -> RunFolder:
@@ -91,8 +91,9 @@ def test_dpo_learns_from_the_labels_of_a_judge(world, start):
 
 
 def test_ppo_learns_from_a_reward_model_of_the_same_labels(world, start):
-    train(prepare("reward", settings(), world, world / "pairs.jsonl"), RunFolder(world / "rm"))
-    place = run_ppo(world, "ppo", steps=20, batch_size=48, reward_model="rm/model")
+    short = settings(reward={"epochs": 2.0})
+    train(prepare("reward", short, world, world / "pairs.jsonl"), RunFolder(world / "rm"))
+    place = run_ppo(world, "ppo", steps=12, batch_size=32, reward_model="rm/model")
     curves = read_curves(place.path)
     assert curves[-1]["reward"] > curves[0]["reward"]
     assert win_rate(place, start).estimate >= 0.58
@@ -100,10 +101,10 @@ def test_ppo_learns_from_a_reward_model_of_the_same_labels(world, start):
 
 def test_the_constrained_variant_brings_violations_under_their_bound(world):
     """The reward hardly pays for it, so it is the multiplier that does."""
-    bounded = {"violation": "pipelines.sandbox.rewards:violations", "batch_size": 48, "steps": 20}
+    bounded = {"violation": "pipelines.sandbox.rewards:violations", "batch_size": 32, "steps": 14}
     place = run_ppo(
         world, "bounded", constitution="pipelines.sandbox.rewards:rules", shaping=0.01,
-        violation_bound=0.05, multiplier_rate=2.0, **bounded,
+        violation_bound=0.05, multiplier_rate=3.0, **bounded,
     )  # fmt: skip
     curves = read_curves(place.path)
     first, last = ([p["violation_rate"] for p in some] for some in (curves[:3], curves[-5:]))

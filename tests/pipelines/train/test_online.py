@@ -1,10 +1,8 @@
 """Runs of PPO, RLOO and GRPO: killed and gone on, with adapters, constrained, watched."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+import signal
 
 import online_world
 import pytest
@@ -43,11 +41,15 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def killed(world):
     """Runs that SIGKILL ended after three of five steps."""
-    root = Path(__file__).parents[3]
-    subprocess.run(
-        [sys.executable, online_world.__file__, str(world), *METHODS],
-        check=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    for method in METHODS:
+        # A fork has everything imported already; what is killed is a process of its own.
+        child = multiprocessing.get_context("fork").Process(
+            target=online_world.run,
+            args=(world, method, f"{method}-killed", online_world.kill_at_three_of_five),
+        )
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
     return world
 
 

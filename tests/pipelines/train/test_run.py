@@ -226,7 +226,7 @@ def loading_shape():
 
 @pytest.mark.usefixtures("no_model_is_loaded")
 def test_settings_that_this_machine_or_these_data_cannot_have_are_refused(
-    data, tiny_folder, tmp_path
+    data, tiny_folder, tmp_path, lines, make_rows
 ):
     def settings(method="dpo", **said):
         return settings_of(method, tiny_folder, **said)
@@ -243,6 +243,9 @@ def test_settings_that_this_machine_or_these_data_cannot_have_are_refused(
     refused("set batch_size to 2 or more", "kto", one, tmp_path, data)
     refused("rows are longer", "dpo", settings(max_length=20, over_length="refuse"), tmp_path, data)
     refused("no training row is left", "dpo", settings(max_length=8), tmp_path, data)
+    long = lines(tmp_path / "long.jsonl", [make_rows(1)[0] | {"prompt": "order " * 300}])
+    words = "knows 256 positions, and a text may take 3.. tokens; set max_length"
+    refused(words, "dpo", settings(max_length=1024), tmp_path, long)
 
 
 @pytest.mark.usefixtures("no_model_is_loaded")

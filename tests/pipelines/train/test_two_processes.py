@@ -1,6 +1,7 @@
-"""Two processes of `accelerate launch` come to the losses of one."""
+"""Two processes of `accelerate launch` come to the losses of one, which is this process."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -32,18 +33,17 @@ def project(tmp_path_factory, tiny_folder, make_rows, lines):
     return folder
 
 
-def launch(*command: str, ending: str, project: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command, str(SCRIPT), str(project), ending, *METHODS],
+def test_two_processes_come_to_the_losses_of_one(project, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["", str(project), "-one", *METHODS])
+    runpy.run_path(str(SCRIPT))
+    said = subprocess.run(
+        [
+            sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+            str(SCRIPT), str(project), "-two", *METHODS,
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-
-
-def test_two_processes_come_to_the_losses_of_one(project):
-    launch(ending="-one", project=project)
-    accelerate = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
-    said = launch(*accelerate, "--num_machines", "1", "--mixed_precision", "no",
-                  "--dynamo_backend", "no", ending="-two", project=project)  # fmt: skip
     assert said.stdout.count("dpo of ") == 1  # one of the two speaks
     for method in METHODS:
         one, two = (

@@ -1,4 +1,4 @@
-"""Run by `accelerate launch`: the command `workbench train` for several methods, one after another.
+"""Run alone and by `accelerate launch`: `workbench train` for several methods, one after another.
 
 Arguments: the project's folder, the ending of the runs' names, the methods.
 """
