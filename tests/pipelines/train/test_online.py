@@ -222,6 +222,7 @@ def test_when_the_judge_fails_the_run_is_kept_and_goes_on(world):
         ({"watch": "judge:y"}, "watch_every = 0"),
         ({"constitution": "", "shaping": 0.0, "judge": "y"}, "there are none here"),
         ({"max_new_tokens": 64}, "no room for a prompt"),
+        ({"reward_model": "start"}, "start: is no reward model"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_before_anything_is_loaded(world, section, why):
