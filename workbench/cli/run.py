@@ -62,11 +62,11 @@ def run(
 
     wanted = _stages(stages or ())
     if sandbox:
-        from workbench.running.sandbox import SANDBOX, sandbox_project, simulated
+        from workbench.running.sandbox import sandbox_project, simulated, simulated_people
 
-        opened, world = sandbox_project(project), SANDBOX
+        opened, people = sandbox_project(project), simulated_people
     else:
-        opened, world = Project.open(project), None
+        opened, people = Project.open(project), None
     if recipe is None:
         if rounds is not None:
             raise BadInput("--rounds is for recipes; name one by --recipe")
@@ -83,7 +83,7 @@ def run(
             print("judges, critics and people are simulated; no figure speaks of real models")
     try:
         with simulated(opened) if sandbox else nullcontext(opened) as reached:
-            ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), world)
+            ran = run_recipe(reached, asked, _bars(as_json), _tell(as_json), people)
     except KeyboardInterrupt as error:
         print("interrupted: what is done is kept; the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from error

@@ -24,16 +24,7 @@ def evaluate(task: Task) -> Did:
         done = run_evaluation(planned, on_standing)
     did = Did(())
     if done.found is not None:
-        true = () if task.world is None else task.world.truth(done.folder)
-        lines = [*_lines(done.found)]
-        lines += [
-            f"in truth: {later} against {earlier} {words(rate)}" for later, earlier, rate in true
-        ]
-        figures = figures_of(done.found)
-        figures["true_win_rates"] = [
-            {"policy": later, "over": earlier, "rate": _kept(rate)} for later, earlier, rate in true
-        ]
-        did = Did(tuple(lines), gain=_gain(done.found), figures=figures)
+        did = Did(tuple(_lines(done.found)), gain=_gain(done.found), figures=figures_of(done.found))
     return ended([*done.generate_runs, *done.judged], did)
 
 
@@ -52,6 +43,10 @@ def figures_of(found: EvaluationFound) -> dict[str, Any]:
             }
             for one in found.matchups
         ],
+        "true_win_rates": [
+            {"policy": later, "over": earlier, "rate": _kept(rate)}
+            for (later, earlier), rate in _truth(found).items()
+        ],
         "suites": [
             {"suite": suite.title, "policy": group.policy, "share": _kept(group.share)}
             for suite in found.suites
@@ -59,6 +54,11 @@ def figures_of(found: EvaluationFound) -> dict[str, Any]:
             if not group.group
         ],
     }
+
+
+def _truth(found: EvaluationFound) -> dict[tuple[str, str], Estimate]:
+    """What the sandbox knows, once for all judges; empty outside it."""
+    return {(one.first, one.second): one.truth for one in found.matchups if one.truth is not None}
 
 
 def _lines(found: EvaluationFound) -> Iterator[str]:
@@ -76,6 +76,8 @@ def _lines(found: EvaluationFound) -> Iterator[str]:
             f"{group.policy} {words(group.share)}" for group in suite.groups if not group.group
         ]
         yield f"{suite.title}, {suite.share_of}: {', '.join(shares)}"
+    for (later, earlier), rate in _truth(found).items():
+        yield f"in truth: {later} against {earlier} {words(rate)}"
 
 
 def _gain(found: EvaluationFound) -> float | None:

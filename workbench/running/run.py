@@ -27,7 +27,7 @@ from workbench.running.depends import (
 from workbench.running.history import History, Kept, begun
 from workbench.running.making import FIRST_ROUND
 from workbench.running.stages import DO
-from workbench.running.task import Bars, Did, Task, World
+from workbench.running.task import Bars, Did, People, Task
 
 # With --quick: whether everything fits together, in seconds; the figures mean nothing.
 QUICK: Mapping[str, Any] = {
@@ -148,7 +148,7 @@ def run_recipe(
     asked: Asked,
     bars: Bars,
     tell: Callable[[Told], None],
-    world: World | None = None,
+    people: People | None = None,
 ) -> Ran:
     """Take the steps in order.
 
@@ -157,7 +157,7 @@ def run_recipe(
         asked: What is to be run.
         bars: Progress.
         tell: Is told of each step.
-        world: The sandbox's people and truth; None where real people label.
+        people: The sandbox's, who label rounds; None where real people label.
 
     Raises:
         BadInput: A step cannot be done as it is set; what was done before it is kept.
@@ -175,7 +175,7 @@ def run_recipe(
             continue
         say = _Teller(tell, place, len(steps), one)
         config = asked.config(project, one)
-        task = Task(Project(project.dir, config), one.step, asked.quick, bars, world)
+        task = Task(Project(project.dir, config), one.step, asked.quick, bars, people)
         now = depends_on(task)
         own = settled(task, now, before)
         known = history.steps.get(one.key)
@@ -229,8 +229,8 @@ def _do(task: Task, key: str, history: History, went_in: str, own: str) -> tuple
     history.keep(key, kept)
     start = time.monotonic()
     did = DO[task.step.stage](task)
-    if task.step.stage == "audit" and did.waiting and task.world is not None:
-        task.world.people(task.project, task.step.name or FIRST_ROUND)
+    if task.step.stage == "audit" and did.waiting and task.people is not None:
+        task.people(task.project, task.step.name or FIRST_ROUND)
         lines += [*did.lines[:1], "simulated people labelled it; no person did"]
         did = DO["audit"](task)
     did = replace(did, lines=(*lines, *did.lines))

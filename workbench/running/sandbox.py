@@ -4,18 +4,15 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import combinations, islice
+from itertools import islice
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipelines.agreement.estimate import Estimate
 from pipelines.config import CONFIG_NAME
 from pipelines.constitution.records import load_constitution
 from pipelines.errors import BadInput
-from pipelines.generate.reading import read_candidates
-from pipelines.generate.records import Candidate
-from pipelines.sandbox.annotators import QUALITIES, parse_annotators, situation_in
+from pipelines.sandbox.annotators import QUALITIES, parse_annotators
 from pipelines.sandbox.background import in_background
 from pipelines.sandbox.traits import load_traits
 from pipelines.sandbox.world_prompts import (
@@ -26,7 +23,6 @@ from pipelines.sandbox.world_prompts import (
 )
 from workbench.data_files import data_dir
 from workbench.project import CONSTITUTION, Project
-from workbench.running.task import World
 from workbench.sandbox_round import label_sandbox_round
 
 N_PROMPTS, N_HELD_OUT, N_RED_TEAM, N_DEMONSTRATIONS = 300, 300, 60, 600
@@ -97,37 +93,6 @@ def simulated(project: Project) -> Iterator[Project]:
 def simulated_people(project: Project, round_name: str) -> None:
     """Three simulated people label a round; their votes are marked as simulated."""
     label_sandbox_round(project, parse_annotators(list(QUALITIES), SEED), round_name)
-
-
-def true_win_rates(folder: Path) -> list[tuple[str, str, Estimate]]:
-    """In an evaluation's folder, how often each policy's reply is truly better than an earlier's.
-
-    Returns:
-        The later policy, the earlier one, the share with ties counting half.
-    """
-    from pipelines.sandbox.world_outcomes import true_win_rate
-
-    replies: dict[str, dict[str, Candidate]] = {}
-    for spec in Project.open(folder).config.models:
-        replies[spec.name] = {}
-    for one in read_candidates(folder):
-        if one.model in replies and one.failure is None:
-            replies[one.model][one.prompt_id] = one
-    found = []
-    for earlier, later in combinations(replies, 2):
-        both = sorted(replies[earlier].keys() & replies[later].keys())
-        situations = [situation_in(replies[later][prompt].prompt) for prompt in both]
-        met = [(one, prompt) for one, prompt in zip(situations, both, strict=True) if one]
-        if met:
-            a, b = (
-                [replies[name][prompt].response or "" for _, prompt in met]
-                for name in (later, earlier)
-            )
-            found.append((later, earlier, true_win_rate([one for one, _ in met], a, b)))
-    return found
-
-
-SANDBOX = World(simulated_people, true_win_rates)
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, JsonValue]]) -> None:

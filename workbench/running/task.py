@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from pipelines.agreement.estimate import Estimate
@@ -14,6 +13,7 @@ from workbench.project import Project
 
 OnStanding = Callable[[Standing], None]
 OnCount = Callable[[int, int], None]
+People = Callable[[Project, str], None]
 
 QUICK_PROMPTS = 12  # with --quick, of each file
 
@@ -27,19 +27,6 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class World:
-    """The sandbox: people who label a round of a project, and what is true of an evaluation.
-
-    Attributes:
-        people: Label the round of this name.
-        truth: True win rates in an evaluation's folder: the later policy, the earlier, the figure.
-    """
-
-    people: Callable[[Project, str], None]
-    truth: Callable[[Path], Sequence[tuple[str, str, Estimate]]]
-
-
-@dataclass(frozen=True)
 class Task:
     """One stage to be done.
 
@@ -48,14 +35,14 @@ class Task:
         step: What the recipe says.
         quick: Few prompts only.
         bars: Progress.
-        world: Where people and the truth are simulated; None where real people label.
+        people: Simulated people, who label the round of a name; None where real people label.
     """
 
     project: Project
     step: Step
     quick: bool
     bars: Bars
-    world: World | None = None
+    people: People | None = None
 
     @property
     def most(self) -> int | None:
