@@ -1,5 +1,6 @@
 """What the trainers are tried on: a tiny random model, and pairs of a help desk."""
 
+import gc
 import json
 import random
 from collections.abc import Callable
@@ -25,6 +26,15 @@ def _one_thread():
     torch.set_num_threads(1)  # a model this small is many times slower with two
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections():
+    """Every training ends with a garbage collection; after a thousand tests one takes a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
