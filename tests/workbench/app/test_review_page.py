@@ -259,7 +259,7 @@ def test_no_key_fires_while_typing_and_the_note_goes_with_the_vote(
     details = json.loads(vote["details"])
     assert details["tags"]["left"] == ["made up"]
     assert details["criteria"] == {"helpful": {"right": 4}}
-    assert 0 < vote["seconds"] < 60
+    assert vote["seconds"] > 0
     # The next pair starts clean, and taking the vote back brings the note back.
     assert page.locator(".rv-chip[aria-pressed=true]").count() == 0
     page.keyboard.press("u")

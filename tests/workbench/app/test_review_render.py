@@ -87,12 +87,12 @@ def test_every_word_stays_readable(text: str) -> None:
 
 
 def test_ten_thousand_nested_quotes_are_shown_as_written_and_fast() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     text = ">" * 10_000 + " deep down"
     assert shown(text) == text
     lists = "".join("  " * depth + f"- item {depth}\n" for depth in range(200))
     assert "item 199" in shown(lists)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 20  # quadratic: minutes
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_ten_thousand_nested_quotes_are_shown_as_written_and_fast() -> None:
     ids=["brackets", "stars", "pictures", "ticks", "cells", "quoted lists"],
 )
 def test_pathological_markdown_takes_no_time(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     render_markdown(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 20  # quadratic: minutes
 
 
 def test_a_text_of_five_megabytes_is_cut_into_blocks_and_loses_nothing() -> None:
