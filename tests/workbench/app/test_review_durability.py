@@ -39,7 +39,7 @@ def test_fifty_keys_at_twenty_a_second_are_fifty_votes_on_the_pairs_shown(
     project: Path, server: lab.Server, context: BrowserContext
 ) -> None:
     page = enter(context, server, "burst")
-    # A key that came before its pair was painted is no vote; a busy machine needs a few more, slower.
+    # A key that came before its pair was painted is no vote: the missing ones come slower.
     for keys_per_s in (20, 4, 2, 1):
         lab.press(page, 50 - len(lab.watched(page)), keys_per_s, keys="1234")
     lab.wait_saved(page)
