@@ -18,9 +18,9 @@ from typing import Any
 
 from pipelines.agreement.estimate import Estimate
 from pipelines.evaluate.result import EvaluationFound, evaluations_of, read_result
+from pipelines.evaluate.truth import true_rates
 from pipelines.generate.reading import read_candidates
-from pipelines.sandbox.annotators import situation_in
-from pipelines.sandbox.world_outcomes import true_win_rate
+from pipelines.generate.records import Candidate
 from workbench.running.run import recipes_dir
 
 WORKBENCH = (sys.executable, "-c", "from workbench.cli.main import main; main()")
@@ -71,27 +71,18 @@ def rows(project: Path) -> Iterator[str]:
         ((result, folder) for folder in folders if (result := read_result(folder)) is not None),
         key=lambda pair: pair[0].created_at,
     )
-    replies: dict[str, dict[str, Any]] = {}
+    replies: dict[str, list[Candidate]] = {}
     shares: dict[str, list[str]] = {}
     for result, folder in found:
         for policy in (one.name for one in result.policies):
-            mine = {one.prompt_id: one for one in read_candidates(folder) if one.model == policy}
-            replies.setdefault(policy, mine)
-            shares.setdefault(policy, [_share(result, suite, policy) for suite in SUITES])
-    first = next(iter(replies), None)
-    for policy, mine in replies.items():
-        both = sorted(prompt for prompt in mine if prompt in replies[str(first)])
-        situations = [situation_in(mine[prompt].prompt) for prompt in both]
-        rate = "" if policy == first else "-"
-        if policy != first and None not in situations:
-            rate = _words(
-                true_win_rate(
-                    [one for one in situations if one is not None],
-                    [mine[prompt].response or "" for prompt in both],
-                    [replies[str(first)][prompt].response or "" for prompt in both],
-                )
-            )
-        yield " | ".join([policy, rate, *shares[policy]]) + " |"
+            if policy not in replies:
+                replies[policy] = [one for one in read_candidates(folder) if one.model == policy]
+                shares[policy] = [_share(result, suite, policy) for suite in SUITES]
+    policies = list(replies)
+    rates = true_rates([one for mine in replies.values() for one in mine], policies, 0.95)
+    for policy in policies:
+        rate = rates.get((policy, policies[0]))
+        yield " | ".join([policy, "" if rate is None else _words(rate), *shares[policy]]) + " |"
 
 
 def _share(found: EvaluationFound, title: str, policy: str) -> str:
