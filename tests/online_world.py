@@ -45,10 +45,12 @@ def settings(method: str, lora: bool = False, **section: object) -> TrainSetting
     )
 
 
-def run(folder: Path, method: str, name: str, on_progress=None, **options: object) -> RunFolder:
+def run(
+    folder: Path, method: str, name: str, on_progress=None, *, data: str = "prompts",
+    **options: object,
+) -> RunFolder:  # fmt: skip
     """Train, to the end if nothing kills it."""
-    data = folder / "prompts"
-    prepared = prepare_online(method, settings(method, **options), folder, data)
+    prepared = prepare_online(method, settings(method, **options), folder, folder / data)
     place = RunFolder(folder / "runs" / name)
     trains = train_groups if method in ("rloo", "grpo") else train_online
     trains(prepared, place, on_progress or (lambda step, n_steps: None))

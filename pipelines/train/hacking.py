@@ -1,7 +1,8 @@
 """Reward hacking: the reward goes up and what it stands for does not.
 
-Read from a run's curves: reward and a held-out judge's opinion on held-out prompts, how long the
-responses are and how much they repeat themselves. No torch: pages read it while the run goes on.
+Read from a run's curves: reward and a held-out judge's opinion on the same prompts at each look,
+how long the responses are and how much they repeat themselves. No torch: pages read it while the
+run goes on.
 """
 
 import math
@@ -15,11 +16,14 @@ _GRAM = 4
 _TIMES = 2.0
 # ... or of whose n-grams this share more is a repetition.
 _REPEATED = 0.1
+# What the names of a look's figures begin with: at prompts that nothing is trained on, and, where
+# the data hold none out, at training prompts.
+HELD_OUT, SEEN = "held_out_", "seen_"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """One look at held-out prompts during training.
+    """One look at the same prompts during training.
 
     Attributes:
         step: When.
@@ -44,12 +48,12 @@ def watched_in(curves: Iterable[Mapping[str, Any]]) -> list[Watched]:
     """The looks among a run's points (`pipelines.train.curves.read_curves`)."""
     return [
         Watched(
-            point["step"], point["held_out_reward"], point.get("held_out_win_rate"),
-            int(point["held_out_n"]), point.get("kl"), point["held_out_length"],
-            point["held_out_repetition"],
+            point["step"], point[f"{at}reward"], point.get(f"{at}win_rate"), int(point[f"{at}n"]),
+            point.get("kl"), point[f"{at}length"], point[f"{at}repetition"],
         )
         for point in curves
-        if point.get("held_out_n") is not None  # evaluations of reward models have none
+        for at in (HELD_OUT, SEEN)
+        if point.get(f"{at}n") is not None  # evaluations of reward models have none
     ]  # fmt: skip
 
 

@@ -58,6 +58,11 @@ class PreparedOnline:
     base: Path
     asked: dict[str, Any]
 
+    @property
+    def watches_training_prompts(self) -> bool:
+        """Whether looks are at prompts that it is trained on, for want of others."""
+        return self.section.watch_every > 0 and not self.held_out
+
 
 def prepare_online(
     name: str, settings: TrainSettings, base: Path, prompts: Path, judge_of: JudgeOf | None = None
@@ -144,8 +149,8 @@ def look_of(prepared: PreparedOnline, reward: Reward, folder: RunFolder) -> Look
     section = prepared.section
     return Look(
         folder, (prepared.held_out or prepared.prompts)[: section.watch_prompts],
-        prepared.start.tokenizer, section, reward, prepared.functions.get("watch"),
-        prepared.settings.seed,
+        bool(prepared.held_out), prepared.start.tokenizer, section, reward,
+        prepared.functions.get("watch"), prepared.settings.seed,
     )  # fmt: skip
 
 

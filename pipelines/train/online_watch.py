@@ -1,4 +1,7 @@
-"""Looks at held-out prompts during online training: what the reward thinks, and a held-out judge.
+"""Looks at the same prompts during online training: what the reward thinks, and a held-out judge.
+
+They are prompts that nothing is trained on; where the data hold none out, they are training
+prompts, and the figures' names say so.
 
 The judge's opinion is a win rate against the model that training began with, whose answers it
 scored at the first look; these stand in the run's folder, so that a run that goes on compares with
@@ -14,7 +17,7 @@ from typing import Any
 import torch
 
 from pipelines.models.sampling import sample_ids
-from pipelines.train.hacking import repetition
+from pipelines.train.hacking import HELD_OUT, SEEN, repetition
 from pipelines.train.ppo import end_ids
 from pipelines.train.reward_functions import Function, Reward
 from pipelines.train.rows import PromptRow
@@ -30,7 +33,8 @@ class Look:
 
     Attributes:
         folder: The run's.
-        rows: Held-out prompts; those of training where nothing is held out.
+        rows: Prompts.
+        held_out: Whether nothing is trained on them.
         tokenizer: Of the policy.
         section: How it samples.
         reward: What it is trained on.
@@ -40,6 +44,7 @@ class Look:
 
     folder: RunFolder
     rows: Sequence[PromptRow]
+    held_out: bool
     tokenizer: Any
     section: OnlineSettings
     reward: Reward
@@ -61,16 +66,17 @@ class Look:
         """The figures of one look, for the curves."""
         tokens, texts = self._answers(model)
         figures = {
-            "held_out_n": float(len(texts)),
-            "held_out_reward": float(self.reward(self._prompts(), texts).reward.nanmean()),
-            "held_out_length": sum(map(len, tokens)) / len(tokens),
-            "held_out_repetition": repetition(tokens),
+            "n": float(len(texts)),
+            "reward": float(self.reward(self._prompts(), texts).reward.nanmean()),
+            "length": sum(map(len, tokens)) / len(tokens),
+            "repetition": repetition(tokens),
         }
         start = self._start()
         if self.judge is not None and start is not None:
             now = self.judge(self._prompts(), texts)
-            figures["held_out_win_rate"] = win_rate(now, start)
-        return figures
+            figures["win_rate"] = win_rate(now, start)
+        before = HELD_OUT if self.held_out else SEEN
+        return {before + name: value for name, value in figures.items()}
 
     def _answers(self, model: Any) -> tuple[list[list[int]], list[str]]:
         generator = torch.Generator(device=model.device).manual_seed(self.seed)

@@ -180,7 +180,7 @@ class _Curves(Watch):
 
 
 class _Looks(TrainerCallback):
-    """Looks at held-out prompts after the steps that are due."""
+    """Looks at the same prompts after the steps that are due."""
 
     def __init__(self, look: Look, passes: int):
         self.look, self.passes = look, passes
@@ -189,7 +189,7 @@ class _Looks(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
         model: Any = None, **_: Any,
     ) -> None:  # fmt: skip
-        """A point of the held-out curves."""
+        """A point of the looks' curves."""
         step, rest = divmod(state.global_step, self.passes)
         if rest == 0 and state.is_world_process_zero and self.look.due(step):
             append_point(self.look.folder.path, state.global_step, self.look(model))

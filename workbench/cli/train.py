@@ -184,7 +184,7 @@ def _table(
     """A sweep: what each weight of the constitution came to, over its last batch of responses."""
     columns = (
         "reward_model", "judge", "constitution", "violation_rate", "kl", "length",
-        "held_out_reward", "held_out_win_rate",
+        "held_out_reward", "held_out_win_rate", "seen_reward", "seen_win_rate",
     )  # fmt: skip
     shown = [one for one in columns if any(one in result for result in results)]
     yield "  ".join(f"{one:>{max(9, len(one))}}" for one in ("lambda", *shown))
@@ -196,15 +196,19 @@ def _table(
             cells.append(f"{text:>{max(9, len(one))}}")
         yield "  ".join(cells)
     n = settings[0].online(method).batch_size
-    yield f"(last batch of {n} responses; held-out figures of the last look)"
+    yield f"(last batch of {n} responses; held_out and seen figures are of the last look)"
 
 
 def _said(prepared: "Prepared | PreparedOnline", settings: "TrainSettings") -> "Iterator[str]":
+    from pipelines.train.online_setup import PreparedOnline
+
     asked = prepared.asked
     rows = ", ".join(f"{n:,} {split}" for split, n in asked["n_rows"].items())
     yield f"{asked['method']} of {asked['model']} on {asked['data']}: {rows} rows"
     for reason, count in asked["left_out"].items():
         yield f"  left out: {count:,} {reason}"
+    if isinstance(prepared, PreparedOnline) and prepared.watches_training_prompts:
+        yield "  no prompt is held out: it is watched on training prompts (seen_...)"
     place = f"{prepared.start.device}, {'bfloat16' if prepared.start.bfloat16 else 'float32'}"
     gib = asked["memory_estimate_bytes"] / 2**30
     yield f"  {place}, about {gib:.1f} GiB, seed {settings.seed}"

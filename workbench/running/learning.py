@@ -87,7 +87,8 @@ def train(task: Task) -> Did:
 
 _SHOWN = (
     "loss", "held_out_loss", "held_out_accuracy", "reward", "constitution", "kl", "length",
-    "violation_rate", "multiplier", "held_out_reward", "held_out_win_rate",
+    "violation_rate", "multiplier", "held_out_reward", "held_out_win_rate", "seen_reward",
+    "seen_win_rate",
 )  # fmt: skip
 
 

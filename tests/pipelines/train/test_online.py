@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from pipelines.errors import BadInput, ServiceFailed
 from pipelines.evaluate.lineage import lineage_of
 from pipelines.train.curves import read_curves
+from pipelines.train.hacking import watched_in
 from pipelines.train.online import scheduled, train_online
 from pipelines.train.online_setup import prepare_online
 from pipelines.train.online_watch import win_rate
@@ -168,6 +169,22 @@ def test_looks_compare_with_the_start_by_the_held_out_judge(world):
         start = json.loads((place.path / "watch_start.json").read_text())["scores"]
         assert len(start) == 8
         assert place.result()["warnings"] == []
+
+
+def test_looks_at_training_prompts_are_not_called_held_out(world):
+    place = online_world.run(
+        world, "ppo", "seen", data="prompts/train.jsonl", steps=2, passes=1, watch_every=1,
+        watch="pipelines.sandbox.rewards:watch",
+    )  # fmt: skip
+    points = read_curves(place.path)
+    assert [point["seen_n"] for point in points] == [20.0, 20.0]
+    assert 0.0 <= points[-1]["seen_win_rate"] <= 1.0
+    assert not any("held_out" in name for point in points for name in point)
+    assert [look.n for look in watched_in(points)] == [20, 20]
+    asked = online_world.settings("ppo", watch_every=1)
+    for data, seen in (("prompts/train.jsonl", True), ("prompts", False)):
+        prepared = prepare_online("ppo", asked, world, world / data)
+        assert prepared.watches_training_prompts == seen
 
 
 def test_a_held_out_win_rate_counts_ties_half_and_failures_not_at_all():
