@@ -9,10 +9,9 @@ from scipy import stats
 from pipelines.agreement.annotations import TIE, A, FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, check_confidence, mean_of
+from pipelines.agreement.logit import fit_logit
 from pipelines.agreement.slices import log_length_ratio
 from pipelines.errors import BadInput, Undefined
-
-_MAX_NEWTON_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,13 @@ def length_bias(
     clusters = Clusters.of(prompt[both])
     if clusters.n_clusters < 3:
         raise Undefined("length bias needs pairs of at least three prompts")
-    ai_slope, ai_influence = _logit_slope(_preference(ai_label[both]), ratio)
-    human_slope, human_influence = _logit_slope(_preference(human_label[both]), ratio)
+    design = np.column_stack([np.ones_like(ratio), ratio])
+    (ai_slope, ai_influence), (human_slope, human_influence) = (
+        (float(beta[1]), influence[:, 1])
+        for beta, influence in (
+            fit_logit(_preference(label[both]), design) for label in (ai_label, human_label)
+        )
+    )
     excess = ai_slope - human_slope
     error = _clustered_error(ai_influence - human_influence, clusters)
     degrees = clusters.n_clusters - 1
@@ -149,27 +153,6 @@ def _preference(label: IntArray) -> FloatArray:
     if int(label.max()) > TIE:
         raise BadInput("only A, B and tie can be regressed on length; leave failures out first")
     return np.where(label == TIE, 0.5, np.where(label == A, 1.0, 0.0))
-
-
-def _logit_slope(y: FloatArray, x: FloatArray) -> tuple[float, FloatArray]:
-    """Slope of a logit of y on (1, x) by Newton's method, and its influence values.
-
-    The influence values, shape (n,), sum to 0; the sum of their squares (within clusters: of
-    their sums) is the sandwich variance of the slope.
-    """
-    design = np.column_stack([np.ones_like(x), x])
-    beta = np.zeros(2)
-    for _ in range(_MAX_NEWTON_STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -500.0, 500.0)))
-        hessian = (design * (p * (1.0 - p))[:, None]).T @ design
-        if abs(float(np.linalg.det(hessian))) < 1e-12 * len(x):
-            break
-        step = np.linalg.solve(hessian, design.T @ (y - p))
-        beta = beta + step
-        if float(np.abs(step).max()) < 1e-10:
-            scores = design * (y - p)[:, None]
-            return float(beta[1]), np.asarray(scores @ np.linalg.inv(hessian)[:, 1])
-    raise Undefined("length settles every label (or there is one label only): no finite slope")
 
 
 def _clustered_error(influence: FloatArray, clusters: Clusters) -> float:

@@ -11,8 +11,6 @@ from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, check_confidence, mean_of
 from pipelines.errors import BadInput, Undefined
 
-_MAX_SCALE = 1e3  # of the measured gaps, where the search for an end of the interval stops
-
 
 @dataclass(frozen=True)
 class ReliabilityBin:
@@ -134,7 +132,7 @@ def _expected_gap(
         if surprise(0.0) <= target:
             return 0.0
         top = 1.0
-        while surprise(top) > target and top < _MAX_SCALE:
+        while surprise(top) > target:  # far up where the gaps are tiny beside their noise
             top *= 2.0
         return float(optimize.brentq(lambda scale: surprise(scale) - target, 0.0, top))
 

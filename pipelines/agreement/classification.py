@@ -1,4 +1,4 @@
-"""A judge as a classifier of the human reference: confusion, precision, recall, F1 by class."""
+"""A judge as a classifier of the human reference: precision, recall and F1 by class."""
 
 import math
 from dataclasses import dataclass
@@ -15,34 +15,12 @@ from pipelines.errors import Undefined
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """Counts by human reference (rows) and AI verdict (columns), in the order A, B, tie."""
-
-    table: IntArray  # (n_categories, n_categories); a fourth category is a failure
-
-    @property
-    def by_reference(self) -> FloatArray:
-        """Shares within each row, NaN where the reference never occurs: P(AI says | human says)."""
-        totals = self.table.sum(axis=1, keepdims=True)
-        shares = np.full(self.table.shape, np.nan)
-        np.divide(self.table, totals, out=shares, where=totals > 0)
-        return shares
-
-
-@dataclass(frozen=True)
 class ClassScores:
     """Macro averages over the classes A, B, tie for which a score is defined."""
 
     precision_macro: Estimate
     recall_macro: Estimate
     f1_macro: Estimate
-
-
-def confusion(reference: IntArray, verdict: IntArray) -> Confusion:
-    """The confusion matrix of codes of shape (n_units,); -1 on either side is left out."""
-    both = (reference >= 0) & (verdict >= 0)
-    n_categories = max(3, int(verdict[both].max(initial=2)) + 1)
-    return Confusion(crosstab(reference[both], verdict[both], n_categories))
 
 
 def class_scores(
@@ -69,8 +47,9 @@ def class_scores(
     """
     if len(reference) == 0:
         raise Undefined("no units to compare")
-    table = confusion(reference, verdict).table.astype(np.float64)
     n_classes = len(LABEL_NAMES)
+    n_categories = max(n_classes, int(verdict.max()) + 1)
+    table = crosstab(reference, verdict, n_categories).astype(np.float64)
     n = table.sum()
     hits = np.diag(table)[:n_classes]
     in_reference = table.sum(axis=1)[:n_classes]

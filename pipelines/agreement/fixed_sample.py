@@ -9,9 +9,8 @@ from pipelines.agreement.annotations import FloatArray, IntArray
 from pipelines.agreement.decision import Decision, Gate
 from pipelines.agreement.eprocess import Side, exact_line, null_count
 
-LOOK_BACK = (
-    60  # power as a function of n is a saw: its first crossing lies this near the smooth one
-)
+# Power as a function of n is a saw: its first crossing lies this near the smooth one.
+LOOK_BACK = 60
 
 
 def right_decision(gate: Gate, theta: float) -> Decision:

@@ -182,7 +182,7 @@ def from_influence(
         n_when_constant: Units that count where the influence is constant; clusters (or units)
             when left out.
         method: What the result calls an interval of unclustered units.
-    Source: Dean and Pagano (2015), doi:10.1002/sim.6506, for Wilson's interval on clustered data.
+    Source: Dean and Pagano (2015), doi:10.1093/jssam/smv024, for Wilson's interval of clusters.
     """
     check_confidence(confidence)
     n = len(influence)

@@ -5,12 +5,8 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from pipelines.agreement.annotations import TIE, IntArray
-from pipelines.agreement.comparison import defined
 from pipelines.agreement.estimate import Estimate
-from pipelines.agreement.intervals import Clusters, check_confidence
-from pipelines.agreement.kappa import agreement
-from pipelines.agreement.multirater import pairwise_agreement
+from pipelines.agreement.intervals import check_confidence
 from pipelines.errors import BadInput, Undefined
 
 
@@ -22,21 +18,17 @@ class LatentAccuracy:
     human: float
 
 
-@dataclass(frozen=True)
-class Ceiling:
-    """AI-human agreement beside human-human agreement, both on decisive labels (no ties)."""
-
-    ai_human: Estimate | None
-    human_human: Estimate | None
-    latent: LatentAccuracy | None  # None where one of the two is missing or they do not fit
-
-
 def latent_split(ai_human: float, human_human: float) -> LatentAccuracy:
     """Accuracy of AI and human behind their agreements on decisive pairs.
 
     Two humans agree when both are right or both wrong: a_HH = h^2 + (1-h)^2, so
     h = (1 + sqrt(2 a_HH - 1)) / 2; likewise a_AH = gh + (1-g)(1-h) gives
     g = (a_AH - 1 + h) / (2h - 1).
+
+    Args:
+        ai_human: Agreement of the AI with one person; with a majority of several, their joint
+            accuracy would be taken for the AI's.
+        human_human: Agreement of two people.
 
     Raises:
         Undefined: Humans agree no more than by chance, or the AI agrees with them more (or less)
@@ -52,47 +44,6 @@ def latent_split(ai_human: float, human_human: float) -> LatentAccuracy:
     if not -1e-9 <= ai <= 1.0 + 1e-9:
         raise Undefined("the AI agrees with people more than independent errors allow")
     return LatentAccuracy(ai=min(1.0, max(0.0, ai)), human=human)
-
-
-def ceiling(
-    ai_label: IntArray,
-    reference: IntArray,
-    prompt: IntArray,
-    overlap_counts: IntArray,
-    overlap_prompt: IntArray,
-    *,
-    confidence: float = 0.95,
-) -> Ceiling:
-    """AI-human agreement next to its ceiling, and the accuracies that would explain both.
-
-    Args:
-        ai_label: AI labels, codes of shape (n_pairs,); -1 is left out.
-        reference: One person's label of each pair, same shape; -1 is left out. With a majority
-            of several people the split would credit the AI with their joint accuracy.
-        prompt: Prompt codes, same shape.
-        overlap_counts: How many people gave each label, shape (n_overlap, 3).
-        overlap_prompt: Prompt codes, shape (n_overlap,).
-        confidence: Level of the intervals.
-    """
-    both = (ai_label >= 0) & (reference >= 0)
-    ai_human = defined(
-        agreement,
-        ai_label[both],
-        reference[both],
-        Clusters.of(prompt[both]),
-        ties="drop",
-        confidence=confidence,
-    )
-    human_human = defined(
-        pairwise_agreement,
-        overlap_counts[:, :TIE],
-        Clusters.of(overlap_prompt),
-        confidence=confidence,
-    )
-    split = None
-    if ai_human is not None and human_human is not None:
-        split = defined(latent_split, ai_human.estimate, human_human.estimate)
-    return Ceiling(ai_human, human_human, split)
 
 
 def rogan_gladen(

@@ -15,12 +15,11 @@ from scipy import stats
 from pipelines.agreement.annotations import FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, check_confidence
+from pipelines.agreement.logit import fit_logit
 from pipelines.agreement.win_rate import length_points
 from pipelines.errors import BadInput, Undefined
 
 METHOD = "length-controlled"
-_MAX_STEPS = 100
-_LEAST = 1e-9  # of a probability, so that a logit stays finite on the way
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def length_controlled(
     x = length_points(chars_first, chars_second)
     if not x.any():
         raise Undefined("all pairs are of equal length: there is nothing to control for")
-    beta, influence = _fit(score, np.column_stack([np.ones(n), x]))
+    beta, influence = fit_logit(score, np.column_stack([np.ones(n), x]))
     totals = np.stack(
         [np.bincount(clusters.code, column, clusters.n_clusters) for column in influence.T], axis=1
     )
@@ -95,27 +94,6 @@ def length_controlled(
         ),
         slope=Estimate(slope, slope - float(reach[1]), slope + float(reach[1]), "cluster", n),
     )
-
-
-def _fit(y: FloatArray, design: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Coefficients of a logit of shares by Newton's method, and their influence values (n, k).
-
-    Source: Papke and Wooldridge (1996), doi:10.1002/(SICI)1099-1255(199611)11:6<619::AID-JAE418>3.0.CO;2-1,
-    for a logit of shares.
-    """  # noqa: E501 - a DOI cannot be broken
-    beta = np.zeros(design.shape[1])
-    for _ in range(_MAX_STEPS):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ beta, -500.0, 500.0)))
-        hessian = (design * (p * (1.0 - p))[:, None]).T @ design
-        if float(np.linalg.cond(hessian)) > 1.0 / _LEAST:
-            break
-        step = np.linalg.solve(hessian, design.T @ (y - p))
-        size = float(np.abs(step).max())
-        beta = beta + step * min(1.0, 2.0 / max(size, _LEAST))  # no step so long that it overshoots
-        if size < 1e-10:
-            influence = (design * (y - p)[:, None]) @ np.linalg.inv(hessian)
-            return beta, np.asarray(influence)
-    raise Undefined("length settles every score: no finite logit fits")
 
 
 def _share(logit: float) -> float:

@@ -87,20 +87,13 @@ def compare_paired(
     )
 
 
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """McNemar's exact two-sided p: the discordant pairs are fair coins if the judges are alike.
-
-    1 when there are none. Source: McNemar (1947), doi:10.1007/BF02295996.
-    """
-    return sign_flip_p(np.repeat([1, -1], [only_first, only_second]))
-
-
 def sign_flip_p(totals: IntArray) -> float:
     """Two-sided p of a sum of whole numbers of which each could as well have had the other sign.
 
     Exact: the sum's distribution over all sign patterns is convolved out, one binomial for each
-    size of number. With all numbers 1 or -1 this is McNemar's exact test; with a number a prompt
-    (right answers of one judge more than of the other) it is that test for clustered pairs.
+    size of number. With all numbers 1 or -1 this is McNemar's exact test (1947,
+    doi:10.1007/BF02295996); with a number a prompt (right answers of one judge more than of the
+    other) it is that test for clustered pairs. 1 when all numbers are 0.
 
     Args:
         totals: Shape (n_clusters,).

@@ -260,14 +260,3 @@ def plan(
         gate, n_population, n_drawn, mode, tie_share, auroc, seconds_per_pair, power, n_rounds, seed
     )
     return planner.assemble([planner.row(theta) for theta in thetas])
-
-
-def sample_for_power(
-    gate: Gate, n_population: int, theta: float, power: float, tie_share: float = 0.0
-) -> int | None:
-    """Pairs to draw so that a uniform round says the right thing of theta with chance `power`.
-
-    None where theta lies on a line, or where more than `MAX_CURVE` decisive labels are needed.
-    """
-    planner = Planner(gate, n_population, 1, tie_share=tie_share, power=power)
-    return planner.row(theta).sample_for_power

@@ -96,7 +96,7 @@ def length_points(chars_first: IntArray, chars_second: IntArray) -> FloatArray:
 
     Raises:
         Undefined: One constant difference other than 0: length and policy cannot be told apart.
-    Source: Dubois et al. (2024), arXiv:2404.04475, equation 2.
+    Source: the length term of Dubois et al. (2024), arXiv:2404.04475.
     """
     gap = np.asarray(chars_first, dtype=np.float64) - np.asarray(chars_second, dtype=np.float64)
     if not gap.any():

@@ -1,7 +1,7 @@
 """Labeler alignment and reward-model accuracy, as the RLAIF paper defines them.
 
 Both are the share of people's decisive preferences that are met: by the judge's preferred response,
-or by the response with the higher reward (Lee et al. 2023, arXiv:2309.00267, section 4.1). A human
+or by the response with the higher reward (Lee et al. 2023, arXiv:2309.00267). A human
 tie prefers nothing and is left out; a judge that is exactly torn meets half.
 """
 

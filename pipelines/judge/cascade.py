@@ -151,8 +151,8 @@ def choose_line(
 
     Raises:
         Undefined: Too few decided pairs.
-    Source: Bauer (1991), doi:10.1002/sim.4780100611, for fixed sequences; Angelopoulos et al.
-        (2021), arXiv:2110.01052, for choosing a threshold by them.
+    Source: Bauer (1991), Statistics in Medicine 10, 871-890, for fixed sequences; Angelopoulos
+        et al. (2021), arXiv:2110.01052, for choosing a threshold by them.
     """
     usable = (reference != NONE) & (reference != TIE)
     who = "the cheap judge has a label"

@@ -74,7 +74,7 @@ def test_what_length_cannot_tell_is_undefined():
     label, prompt = np.array([0, 1, 0, 1]), np.arange(4)
     with pytest.raises(Undefined, match="same length ratio"):
         length_bias(label, label, np.full(4, 9), np.full(4, 9), prompt)
-    with pytest.raises(Undefined, match="no finite slope"):
+    with pytest.raises(Undefined, match="no finite logit"):
         length_bias(label, label, np.array([9, 1, 8, 2]), np.array([3, 4, 3, 4]), prompt)
     with pytest.raises(Undefined, match="AI label and a human label"):
         length_bias(np.full(4, -1), label, label, label, prompt)

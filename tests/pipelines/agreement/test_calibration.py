@@ -28,6 +28,16 @@ def test_ece_and_brier_by_hand():
     ]
 
 
+def test_gaps_of_rounding_alone_have_an_interval_too():
+    # 3 of 7 said .3/.7: the measured gap is 0 or some 1e-17, by the order in which one adds
+    for n in (7, 30, 1000):
+        for k in range(1, min(n, 12)):
+            ece = calibration(np.full(n, k / n), np.repeat([0, 1], [k, n - k]), np.arange(n)).ece
+            assert ece.estimate < 1e-12
+            assert 0.0 <= ece.low <= ece.estimate
+            assert 0.5 / n < ece.high < 1.0
+
+
 def test_brier_equals_scikit_learns_and_ties_and_gaps_are_left_out():
     p_a, human = said(np.random.default_rng(0), 300, 2.0)
     with_gaps, with_ties = np.append(p_a, [np.nan, 0.3]), np.append(human, [0, 2])

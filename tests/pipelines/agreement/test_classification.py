@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
-from pipelines.agreement.classification import class_scores, confusion
+from pipelines.agreement.classification import class_scores
 from pipelines.agreement.intervals import Clusters
-from pipelines.errors import Undefined
+from pipelines.errors import BadInput, Undefined
 
 codes = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=50)
 
@@ -100,11 +100,9 @@ def test_intervals_cover_95_percent_with_and_without_clusters():
         assert 0.92 <= np.mean(hit) <= 0.98
 
 
-def test_the_confusion_matrix_reads_by_row_and_leaves_missing_verdicts_out():
-    matrix = confusion(np.array([0, 0, 0, 1, 2, -1]), np.array([0, 0, 1, 1, -1, 0]))
-    assert matrix.table.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
-    assert matrix.by_reference[0].tolist() == [2 / 3, 1 / 3, 0]
-    assert np.isnan(matrix.by_reference[2]).all()
+def test_a_missing_verdict_is_refused_and_never_read_as_another_category():
+    with pytest.raises(BadInput, match="missing verdict"):
+        class_scores(np.array([0, 1]), np.array([0, -1]))
 
 
 def test_all_right_is_only_as_sure_as_the_smallest_class():

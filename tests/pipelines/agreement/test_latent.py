@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import wilson
-from pipelines.agreement.latent import ceiling, latent_split, rogan_gladen, rogan_gladen_point
+from pipelines.agreement.latent import latent_split, rogan_gladen, rogan_gladen_point
 from pipelines.errors import BadInput, Undefined
 
 
@@ -59,29 +59,3 @@ def test_rogan_gladens_interval_covers_95_percent():
         )
         hits.append(interval.low <= prevalence <= interval.high)
     assert 0.93 <= np.mean(hits) <= 0.97
-
-
-def test_the_ceiling_finds_the_accuracies_behind_noisy_labels():
-    rng = np.random.default_rng(1)
-    n = 200_000
-    truth = rng.integers(0, 2, n)
-
-    def noisy(accuracy):
-        return np.where(rng.random(n) < accuracy, truth, 1 - truth)
-
-    first, second, ai = noisy(0.9), noisy(0.9), noisy(0.8)
-    ai[:10] = -1
-    counts = np.eye(3, dtype=int)[first] + np.eye(3, dtype=int)[second]
-    found = ceiling(ai, first, np.arange(n), counts, np.arange(n))
-    assert found.latent is not None
-    assert abs(found.latent.human - 0.9) < 0.005
-    assert abs(found.latent.ai - 0.8) < 0.005
-    assert found.ai_human.n == n - 10
-
-
-def test_without_overlap_there_is_no_ceiling():
-    label = np.array([0, 1])
-    found = ceiling(label, label, np.arange(2), np.zeros((0, 3), dtype=int), np.arange(0))
-    assert found.human_human is None
-    assert found.latent is None
-    assert found.ai_human.estimate == 1.0

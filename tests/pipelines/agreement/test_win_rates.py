@@ -119,7 +119,7 @@ def test_a_policy_that_only_writes_more_wins_nothing_at_equal_length() -> None:
         ([1.0, 1.0, 1.0, 1.0], [1, 2, 3, 4], "won every pair"),
         ([1.0, 0.0, 1.0, 0.0], [9, 9, 9, 9], "equal length"),
         ([1.0, 0.0, 1.0, 0.0], [12, 12, 12, 12], "by the same"),
-        ([1.0, 0.0, 1.0, 0.0], [19, 2, 15, 1], "settles every score"),
+        ([1.0, 0.0, 1.0, 0.0], [19, 2, 15, 1], "settles every label"),
         ([0.5, 0.5, 0.5, 0.5], [19, 2, 15, 1], "every pair has the same score"),
     ],
 )
