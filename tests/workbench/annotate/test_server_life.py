@@ -169,3 +169,16 @@ def test_the_lock_file_pins_everything() -> None:
     for line in environment.requirements():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", line), line
     assert "click==8.1.8" in environment.requirements()  # its command line breaks with newer
+
+
+def test_the_servers_newest_schema_is_the_last_that_it_tagged(argilla_environment: Path) -> None:
+    """A start compares with that one, and loads nothing that could change the schema."""
+    [package] = argilla_environment.parents[1].glob("lib/python*/site-packages/argilla_server")
+    files = [file.read_text() for file in (package / "alembic" / "versions").glob("*.py")]
+    made, below = (
+        {found for text in files for found in re.findall(rf'^{name} = "(\w+)"', text, re.MULTILINE)}
+        for name in ("revision", "down_revision")
+    )
+    tagged = re.findall(r'"[\d.]+": "(\w+)"', (package / "database.py").read_text())
+    assert len(made) > 20
+    assert made - below == {tagged[-1]}

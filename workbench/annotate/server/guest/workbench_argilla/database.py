@@ -5,17 +5,19 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from argilla_server.contexts.accounts import hash_password
-from argilla_server.database import ALEMBIC_CONFIG_FILE, async_engine, sync_engine
+from argilla_server.database import (
+    ALEMBIC_CONFIG_FILE,
+    TAGGED_REVISIONS,
+    async_engine,
+    sync_engine,
+)
 from argilla_server.enums import UserRole
 from argilla_server.models import User, Workspace
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, event, inspect, select, text
 from sqlalchemy.orm import Session
 
+from . import trips
 from .json_sql import COLLATIONS, fold_case_by
 
 OWNER = "owner"
@@ -58,11 +60,8 @@ def prepare(workspace: str, new_password: bool) -> Prepared:
     if async_engine.dialect.name == "sqlite":
         for engine in (async_engine.sync_engine, sync_engine):
             event.listen(engine, "connect", _sqlite_settings)
-    config = Config(ALEMBIC_CONFIG_FILE)
-    with sync_engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current != ScriptDirectory.from_config(config).get_current_head():
-        command.upgrade(config, "head")
+        trips.use(async_engine.sync_engine)
+    _bring_up_to_date()
     with sync_engine.begin() as connection:
         for statement in (*_INDEXES, _QUEUE[sync_engine.dialect.name]):
             connection.execute(text(statement))
@@ -73,6 +72,20 @@ def prepare(workspace: str, new_password: bool) -> Prepared:
         session.commit()
     sync_engine.dispose()
     return prepared
+
+
+def _bring_up_to_date() -> None:
+    """The schema of the pinned server, whose newest revision is the last that it tagged."""
+    with sync_engine.connect() as connection:
+        made = inspect(connection).has_table("alembic_version")
+        query = text("SELECT version_num FROM alembic_version")
+        revision = connection.scalar(query) if made else None
+    if revision != list(TAGGED_REVISIONS.values())[-1]:
+        # Loaded only where there is something to do: most starts need none of it.
+        from alembic import command
+        from alembic.config import Config
+
+        command.upgrade(Config(ALEMBIC_CONFIG_FILE), "head")
 
 
 def _choose_collation(connection: Connection) -> None:

@@ -28,6 +28,7 @@ from argilla_server.search_engine.base import (
     TextQuery,
 )
 from sqlalchemy import and_, func, literal, not_, or_, select, true
+from sqlalchemy.ext.asyncio import async_object_session
 
 from . import counts, filters, holds, queue, texts
 from .json_sql import Condition, elements, has_text
@@ -37,9 +38,18 @@ NAME = "workbench"
 
 
 @asynccontextmanager
-async def _reading() -> AsyncIterator[Any]:
-    async with AsyncSessionLocal() as session:
+async def _reading(known: Any = None) -> AsyncIterator[Any]:
+    """Where to read: the session of the request that `known` was loaded for, else one of its own.
+
+    A second connection for each request is one too many: fifteen requests at once would each hold
+    one, wait for another, and find none.
+    """
+    session = None if known is None else async_object_session(known)
+    if session is not None:
         yield session
+        return
+    async with AsyncSessionLocal() as own:
+        yield own
 
 
 @SearchEngine.register(engine_name=NAME)
@@ -116,7 +126,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         """How many records of a published dataset there are, in all and by status."""
         if dataset.is_draft:
             return {}
-        async with _reading() as session:
+        async with _reading(dataset) as session:
             found = await counts.of_records(session, dataset.id)
         return {"total": sum(found.values()), **found}
 
@@ -130,7 +140,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
             .where(Record.dataset_id == dataset.id, Response.user_id == user.id)
             .group_by(Response.status)
         )
-        async with _reading() as session:
+        async with _reading(dataset) as session:
             rows = (await session.execute(query)).all()
         found = {str(status.value): n for status, n in rows}
         return {"total": sum(found.values()), **found}
@@ -154,11 +164,11 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         see `holds`.
         """
         if user_id is None or not _asks_for_pending(filter):
-            async with _reading() as session:
+            async with _reading(dataset) as session:
                 ask = _Ask(dataset, query, filter, sort, user_id, ())
                 return await _page(session, ask, offset, limit)
         held = holds.of(dataset.id)
-        async with held.lock, _reading() as session:
+        async with held.lock, _reading(dataset) as session:
             blocked = await _blocked(session, dataset, held.by_others(user_id))
             ask = _Ask(dataset, query, filter, sort, user_id, blocked)
             if query is None and not sort and _is_queue(filter):
@@ -191,7 +201,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         target = value or record.vector_value_by_vector_settings(vector_settings)
         if not target:
             raise ValueError("the record has no vector of this name")
-        async with _reading() as session:
+        async with _reading(dataset) as session:
             where = [*await _conditions(session, _Ask(dataset, query, filter, None, None, ()))]
             if record is not None:
                 where.append(Record.id != record.id)
@@ -216,7 +226,7 @@ class SqlSearchEngine(SearchEngine):  # type: ignore[misc]  # argilla_server is 
         found = elements(Record.metadata_, metadata_property.name)
         ours = and_(Record.dataset_id == metadata_property.dataset_id, found.present)
         joined = select().select_from(Record).join(found.source, true()).where(ours)
-        async with _reading() as session:
+        async with _reading(metadata_property) as session:
             if metadata_property.type == MetadataPropertyType.terms:
                 counted = joined.add_columns(found.text, func.count()).group_by(found.text)
                 rows = (await session.execute(counted)).all()
