@@ -12,6 +12,7 @@ from pipelines.agreement.length_controlled import LengthControlled
 from pipelines.agreement.paired import PairedComparison
 from pipelines.agreement.ppi import Corrected
 from pipelines.agreement.win_rate import WinRate
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 
 RESULT = "result.json"
@@ -151,6 +152,7 @@ class PeopleFound(Found):
     """Whose labels the correction rests on.
 
     Attributes:
+        n_skipped: Drawn pairs that everybody skipped; no label stands for them.
         rounds_unused: Rounds that were not drawn uniformly from all pairs: their labels stand for
             a part of the pairs only, and correct nothing.
     """
@@ -159,6 +161,7 @@ class PeopleFound(Found):
     n_pairs_drawn: int
     n_simulated: int
     annotators: int
+    n_skipped: int = 0
     rounds_unused: tuple[str, ...] = ()
 
 
@@ -190,10 +193,8 @@ def write_result(folder: Path, found: EvaluationFound) -> Path:
         BadInput: The folder cannot be written.
     """
     path = folder / RESULT
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, found.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); make room") from error
     return path

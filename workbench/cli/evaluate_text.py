@@ -17,6 +17,7 @@ from workbench.evaluating.run import Evaluated, Plan
 from workbench.evaluating.words import (
     leak_sentence,
     seen_sentence,
+    skipped_sentence,
     unknown_sentence,
     unused_sentence,
     words,
@@ -100,6 +101,8 @@ def found_lines(found: EvaluationFound, done: Evaluated) -> list[str]:
     lines += [f"WARNING: {unknown_sentence(run)}" for run in found.unknown_data]
     unused = found.people.rounds_unused if found.people else ()
     lines += [f"WARNING: {unused_sentence(name)}" for name in unused]
+    if found.people is not None and found.people.n_skipped:
+        lines.append(f"WARNING: {skipped_sentence(found.people.n_skipped)}")
     for judge in found.judges:
         if not any(one.judge == judge for one in found.matchups):
             lines.append(f"WARNING: the judge {judge} has no verdict on these responses")
@@ -187,7 +190,7 @@ def _next(found: EvaluationFound, done: Evaluated) -> Iterator[str]:
             f"{folder}: people label a part blind, and the same command again corrects the win "
             "rates by what they say"
         )
-    elif found.people.n_labels < found.people.n_pairs_drawn:
+    elif found.people.n_labels + found.people.n_skipped < found.people.n_pairs_drawn:
         yield (
             f"next: workbench serve --project {folder}: {found.people.n_labels:,} of "
             f"{found.people.n_pairs_drawn:,} drawn pairs are labelled; then the same command again"

@@ -112,13 +112,14 @@ def measure(planned: "Plan", project: Project) -> EvaluationFound:
 
 
 def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
-    """People's scores of response_a by row of the store, NaN where nobody was asked.
+    """People's scores of response_a by row of the store, NaN where nobody was asked or answered.
 
     Of every round drawn uniformly from all pairs the labels of its answered prefix, first slots in
     draw order: a random part of the pairs, whoever labels fast. A later round's label of a pair
-    stands.
+    stands. Pairs that everybody skipped are counted, since the others then stand for them too.
     """
     score = np.full(len(project.store), np.nan)
+    skipped = np.zeros(len(project.store), dtype=np.bool_)
     n_drawn = n_simulated = 0
     who: set[int] = set()
     unused: list[str] = []
@@ -132,6 +133,7 @@ def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
             rows = project.store.rows_of(list(prefix.pair_id))
             known = (prefix.human != NONE) & (rows >= 0)
             score[rows[known]] = _SCORES[prefix.human[known]]
+            skipped[rows[(prefix.human == NONE) & (rows >= 0)]] = True
             who |= set(prefix.annotator_id[known].tolist())
             n_simulated += (
                 session.scalar(
@@ -148,6 +150,7 @@ def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
         n_pairs_drawn=n_drawn,
         n_simulated=n_simulated,
         annotators=len(who),
+        n_skipped=int((skipped & np.isnan(score)).sum()),
         rounds_unused=tuple(unused),
     )
 

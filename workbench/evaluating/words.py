@@ -28,6 +28,14 @@ def unused_sentence(name: str) -> str:
     )
 
 
+def skipped_sentence(n: int) -> str:
+    """That nobody labelled some of the drawn pairs, and what that means for what is corrected."""
+    return (
+        f"everybody skipped {n:,} drawn {'pair' if n == 1 else 'pairs'}, without a label; the "
+        "corrected rates take it that the judge errs there as on the pairs that were labelled"
+    )
+
+
 def leak_sentence(one: LeakFound, found: EvaluationFound) -> str:
     """What a leak is, and by how much it could explain the result."""
     if one.kind == "judges itself":

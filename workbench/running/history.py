@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.agreement.estimate import Estimate
 from pipelines.errors import BadInput
 from pipelines.train.run_folder import write_json
 
@@ -36,7 +37,7 @@ class Kept(BaseModel):
     at: float
     seconds: float = 0.0
     lines: tuple[str, ...] = ()
-    gain: float | None = None
+    gain: Estimate | None = None
     figures: dict[str, Any] = Field(default_factory=dict)
     weights: dict[str, str | None] = Field(default_factory=dict)
 

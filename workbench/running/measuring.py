@@ -62,10 +62,12 @@ def _truth(found: EvaluationFound) -> dict[tuple[str, str], Estimate]:
 
 
 def _lines(found: EvaluationFound) -> Iterator[str]:
-    from workbench.evaluating.words import leak_sentence
+    from workbench.evaluating.words import leak_sentence, skipped_sentence
 
     for one in found.leaks:
         yield f"WARNING: {leak_sentence(one, found)}"
+    if found.people is not None and found.people.n_skipped:
+        yield f"WARNING: {skipped_sentence(found.people.n_skipped)}"
     for match in found.matchups:
         fixed = match.corrected
         value = match.win.tie_aware if fixed is None else fixed.corrected
@@ -80,13 +82,17 @@ def _lines(found: EvaluationFound) -> Iterator[str]:
         yield f"in truth: {later} against {earlier} {words(rate)}"
 
 
-def _gain(found: EvaluationFound) -> float | None:
+def _gain(found: EvaluationFound) -> Estimate | None:
     """The last policy's win rate over the first, by the first judge."""
     first, last = found.policies[0].name, found.policies[-1].name
     for match in found.matchups:
         if {match.first, match.second} == {first, last}:
             value = match.win.tie_aware if match.corrected is None else match.corrected.corrected
-            return value.estimate if match.first == last else 1.0 - value.estimate
+            if match.first == last:
+                return value
+            return replace(
+                value, estimate=1.0 - value.estimate, low=1.0 - value.high, high=1.0 - value.low
+            )
     return None
 
 

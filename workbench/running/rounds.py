@@ -24,7 +24,7 @@ def by_round(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 column.append(_words(shares[0]["share"]))
             column.append(_words(shares[-1]["share"]))
         gains = columns.setdefault("win rate over the round before", [""])
-        gains.append("" if one["gain"] is None else f"{one['gain']:.1%}")
+        gains.append("" if one["gain"] is None else _words(one["gain"]))
     widths = [max(len(name), *map(len, column)) for name, column in columns.items()]
     heads = (f"{name:>{width}}" for name, width in zip(columns, widths, strict=True))
     yield "  ".join(["round", *heads])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.agreement.estimate import Estimate
 from pipelines.config import RunConfig
 from pipelines.errors import BadInput
 from pipelines.run import STAGES, Planned, Recipe, StageName, Step, changed, load_recipe, planned
@@ -27,7 +28,7 @@ from workbench.running.depends import (
 from workbench.running.history import History, Kept, begun
 from workbench.running.making import FIRST_ROUND
 from workbench.running.stages import DO
-from workbench.running.task import Bars, Did, People, Task
+from workbench.running.task import Bars, Did, People, Task, words
 
 # With --quick: whether everything fits together, in seconds; the figures mean nothing.
 QUICK: Mapping[str, Any] = {
@@ -198,12 +199,10 @@ def run_recipe(
             ran.n_done += 1
         stage = one.step.stage
         before[stage] = hash_of([before.get(stage), own])
-        if _plateau(one.step, known.gain):
+        ends = plateau(one.step, known.gain)
+        if ends is not None:
             over = True
-            say(
-                "rounds end",
-                [f"{known.gain:.1%} is not above {one.step.stop_below:.1%}: the rounds end here"],
-            )
+            say("rounds end", [ends])
     return ran
 
 
@@ -269,8 +268,20 @@ def _is_done(task: Task, known: Kept, went_in: str, own: str, later: bool) -> bo
     return known.went_in == went_in if fresh is None else fresh
 
 
-def _plateau(step: Step, gain: float | None) -> bool:
-    return step.stop_below is not None and gain is not None and gain <= step.stop_below
+def plateau(step: Step, gain: Estimate | None) -> str | None:
+    """Why the rounds end here; None while they go on.
+
+    The estimate decides and not its interval. To go on for nothing costs a round, to stop too early
+    costs its gain, and neither is what is asked first: a rule that waits until the interval lies
+    below would go on at a standstill until the last round, and one that wants all of it above would
+    give up gains that a few hundred prompts cannot show.
+    """
+    if step.stop_below is None or gain is None or gain.estimate > step.stop_below:
+        return None
+    said = f"{words(gain)} is not above {step.stop_below:.1%}: the rounds end here"
+    if gain.high > step.stop_below:
+        said += "; its interval reaches above, so more held-out prompts could say otherwise"
+    return said
 
 
 def _told(one: Planned, kept: Kept, skipped: bool) -> dict[str, Any]:

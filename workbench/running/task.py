@@ -65,7 +65,7 @@ class Did:
     lines: tuple[str, ...]
     waiting: str | None = None
     interrupted: bool = False
-    gain: float | None = None
+    gain: Estimate | None = None
     figures: dict[str, Any] = field(default_factory=dict)
 
 

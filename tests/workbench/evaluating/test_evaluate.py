@@ -141,6 +141,23 @@ def test_a_round_on_a_judges_own_labels_corrects_nothing_and_is_named(
     assert next(one for one in found.matchups if one.judge == "shy").n_unjudged > 5
 
 
+def test_drawn_pairs_that_everybody_skipped_are_counted_and_no_longer_waited_for(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = Project.open(project / "evaluations" / "narrow")
+    shy = Annotator("simulated-2", Traits(accuracy=1.0, seconds=5.0, skip_rate=0.3))
+    label_sandbox_round(own, [shy], "round-1")
+    asked = ["before", "after", "--judge", "judge", "--judge", "shy", "--name", "narrow"]
+    code, out, _ = call(project, capsys, *asked)
+    assert code == 0
+    people = found_in(project, "narrow").people
+    assert people is not None
+    assert people.n_skipped > 5
+    assert people.n_labels + people.n_skipped == people.n_pairs_drawn
+    assert f"everybody skipped {people.n_skipped} drawn pairs" in out
+    assert "next:" not in out
+
+
 def test_a_policy_that_says_the_same_ties_and_nobody_is_asked(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +218,7 @@ def test_killed_in_the_middle_the_same_command_ends_in_the_same_place(
         command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     judged = project / "evaluations" / "killed" / "runs" / "judge" / "judge"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None and not _lines(judged):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
