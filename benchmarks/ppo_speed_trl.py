@@ -42,8 +42,9 @@ def main() -> None:
         warmup_steps=said["warmup_steps"],
         adam_beta2=0.95,
         max_grad_norm=said["max_grad_norm"],
-        per_device_train_batch_size=said["batch_size"] // said["minibatches"],
-        gradient_accumulation_steps=said["minibatches"],
+        # A step of the optimizer after each minibatch, as in ours: with accumulation it would wait.
+        per_device_train_batch_size=said["batch_size"],
+        gradient_accumulation_steps=1,
         num_mini_batches=said["minibatches"],
         num_ppo_epochs=said["passes"],
         total_episodes=said["steps"] * said["batch_size"],
