@@ -4,18 +4,16 @@ Every key has a default, so an empty file is a whole configuration. The defaults
 time, with comments, in `workbench/templates/project.toml`; a test holds them equal.
 """
 
-import difflib
 import re
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.errors import BadInput
 from pipelines.evaluate.settings import EvaluateSettings
 from pipelines.judge.spec import JudgeSpec
 from pipelines.models.spec import ModelSpec
+from pipelines.toml_files import read_toml
 from pipelines.train.settings import TrainSettings
 
 CONFIG_NAME = "project.toml"
@@ -25,6 +23,8 @@ Line = Annotated[float, Field(gt=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Dollars = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(min_length=1)]
+StageName = Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"]
+Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "grpo"]
 
 ERROR_TAGS = (
     "made up",
@@ -216,12 +216,8 @@ class ReviseSection(Section):
 class RunSection(Section):
     """`[run]`: what `workbench run` does when no recipe is named."""
 
-    stages: tuple[
-        Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"], ...
-    ] = ("generate", "judge", "audit", "pairs", "export", "train")
-    methods: tuple[
-        Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "grpo"], ...
-    ] = ("dpo",)
+    stages: tuple[StageName, ...] = ("generate", "judge", "audit", "pairs", "export", "train")
+    methods: tuple[Method, ...] = ("dpo",)
 
 
 class RunConfig(Section):
@@ -270,10 +266,6 @@ class RunConfig(Section):
         return self
 
 
-# Of the whole run file; [generate] has a key "models" too, but nothing stands below that.
-_REPEATED: dict[str, type[BaseModel]] = {"judges": JudgeSpec, "models": ModelSpec}
-
-
 def load_config(project_dir: Path) -> RunConfig:
     """The configuration of a project folder.
 
@@ -282,47 +274,4 @@ def load_config(project_dir: Path) -> RunConfig:
             the file, the key and, for an unknown key, the nearest known one.
     """
     path = project_dir / CONFIG_NAME
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); `workbench init DIR` makes a project"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    try:
-        return RunConfig.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: not valid TOML ({error}); correct that line") from error
-    except ValidationError as error:
-        raise BadInput(f"{path}: {_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """One sentence about the first thing that is wrong."""
-    mistakes = error.errors(include_url=False)
-    # A key that is misspelt is also missed: the misspelling is what helps.
-    first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
-    keys = [str(step) for step in first["loc"]]
-    where = ".".join(keys)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(keys[:-1])
-        near = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.0)
-        return f'unknown key "{where}"; did you mean "{".".join([*keys[:-1], *near])}"?'
-    if first["type"] == "missing":
-        return f'"{where}" is missing; write it'
-    if first["type"] == "value_error":
-        message = first["msg"].removeprefix("Value error, ")
-        return f"[{where}] {message}" if where else message
-    message = first["msg"][:1].lower() + first["msg"][1:]
-    return f'"{where}" is {first["input"]!r}; {message}'
-
-
-def _known_keys(section: list[str]) -> list[str]:
-    model: type[BaseModel] = RunConfig
-    for name in section:
-        if name.isdigit():  # a place in [[judges]] or [[models]]
-            continue
-        inner: Any = model.model_fields[name].annotation
-        model = _REPEATED.get(name, inner)
-    return list(model.model_fields)
+    return read_toml(path, RunConfig, "the run file", "`workbench init DIR` makes a project")

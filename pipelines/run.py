@@ -19,16 +19,16 @@ tiny models and on a GPU with real ones.
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipelines.config import RunConfig
+from pipelines.config import Method, RunConfig
+from pipelines.config import StageName as StageName  # also said here, beside what they do
 from pipelines.errors import BadInput
 from pipelines.models.spec import FolderName
 from pipelines.toml_files import explain, read_toml
 
-StageName = Literal["generate", "revise", "judge", "audit", "pairs", "export", "train", "evaluate"]
 # In this order; each is one function of `workbench.running.stages`.
 STAGES: Mapping[StageName, str] = {
     "generate": "models answer prompts",
@@ -40,7 +40,6 @@ STAGES: Mapping[StageName, str] = {
     "train": "a model is trained",
     "evaluate": "policies are compared on held-out prompts",
 }
-Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "grpo"]
 Text = Annotated[str, Field(min_length=1)]
 
 _PLACE = re.compile(r"\{(round|before)\}")

@@ -14,13 +14,14 @@ from pipelines.errors import BadInput
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_toml(path: Path, model: type[Model], what: str) -> Model:
+def read_toml(path: Path, model: type[Model], what: str, advice: str = "correct the name") -> Model:
     """The file as a `model`.
 
     Args:
         path: The file; a byte order mark is skipped.
         model: What its tables must be; it forbids what it does not declare.
         what: What the file is, for the error ("a prompt template").
+        advice: What to do where it cannot be read.
 
     Raises:
         BadInput: It cannot be read, is not TOML, lacks a key, has an unknown one or a bad value.
@@ -28,9 +29,7 @@ def read_toml(path: Path, model: type[Model], what: str) -> Model:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(
-            f"{path}: {what} cannot be read ({error.strerror}); correct the name"
-        ) from error
+        raise BadInput(f"{path}: {what} cannot be read ({error.strerror}); {advice}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 text; save it as UTF-8") from error
     try:
@@ -42,8 +41,13 @@ def read_toml(path: Path, model: type[Model], what: str) -> Model:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One sentence about each thing that is wrong, with its key."""
-    return [_sentence(one, model) for one in error.errors(include_url=False)]
+    """One sentence about each thing that is wrong, with its key; misspelt keys first.
+
+    A key that is misspelt is also missed: the misspelling is what helps.
+    """
+    mistakes = error.errors(include_url=False)
+    mistakes.sort(key=lambda one: one["type"] != "extra_forbidden")
+    return [_sentence(one, model) for one in mistakes]
 
 
 def _sentence(first: ErrorDetails, model: type[BaseModel]) -> str:
