@@ -342,6 +342,12 @@ def violations(page: Page, axe: str, rules: Sequence[str] | None = None) -> list
     ]
 
 
+# Expressions on a research page: the colour behind it, and by how many pixels it is too wide.
+BACKGROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+OVER = """(() => { const m = document.querySelector('[data-testid=stMain]');
+  return m.scrollWidth - m.clientWidth })()"""
+
+
 # --- what was stored ------------------------------------------------------------------------------
 
 

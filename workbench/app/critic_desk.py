@@ -26,15 +26,15 @@ def choose(options: Sequence[str], key: str) -> str:
     Not a radio or a select box: while such an input has the focus, Streamlit's shortcuts are dead.
     """
     chosen = str(st.session_state.get(key, options[0]))
-    for column, option in zip(st.columns(len(options)), options, strict=True):
-        column.button(
-            option,
-            key=f"{key}-{option}",
-            type="primary" if option == chosen else "secondary",
-            width="stretch",
-            on_click=_chosen,
-            args=(key, option),
-        )
+    with st.container(horizontal=True, gap="small"):
+        for option in options:
+            st.button(
+                option,
+                key=f"{key}-{option}",
+                type="primary" if option == chosen else "secondary",
+                on_click=_chosen,
+                args=(key, option),
+            )
     return chosen
 
 

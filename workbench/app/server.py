@@ -81,6 +81,11 @@ def sync_route(desks: Desks) -> Route:
     return Route(SYNC_PATH, answer, methods=["POST"])
 
 
+async def _review(_: Request) -> Response:
+    """The review page has no path of its own; who types its name means it."""
+    return RedirectResponse("./", 307)
+
+
 async def _leave(_: Request) -> Response:
     """Forget who sits at this browser, and ask again."""
     response = RedirectResponse("./", 303, headers={"cache-control": "no-store"})
@@ -120,7 +125,12 @@ def create_app(project: Project, *, team: bool = False, public_host: str | None 
 
     return st.App(
         SCRIPT,
-        routes=[sync_route(desks), Route("/leave", _leave), handing_route()],
+        routes=[
+            sync_route(desks),
+            Route("/leave", _leave),
+            Route("/review", _review),
+            handing_route(),
+        ],
         middleware=[
             Middleware(
                 Fence,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from pipelines.agreement.estimate import Estimate
 from workbench.app.charts import BLUE, GREEN, GREY, ORANGE, RED
@@ -24,19 +25,37 @@ _FEW = 12  # points up to which each is marked: a line of one point is not seen
 
 @dataclass(frozen=True)
 class Metric:
-    """One chart: what it is called, where it stands in the curves, and what it tells."""
+    """One chart: what it is called, where it stands in the curves, and what it tells.
+
+    `looks` are figures of rows that nothing is trained on, or ("seen_...") of a look at training
+    prompts, where the data hold none out.
+    """
 
     title: str
     names: tuple[str, ...]
-    held_out: tuple[str, ...]
+    looks: tuple[str, ...]
     told: str
     percent: bool = False
 
 
 METRICS = (
     Metric(
+        "Reward",
+        ("reward",),
+        ("held_out_reward", "seen_reward"),
+        "Mean reward over steps. It is what the training raises, not what people think.",
+    ),
+    Metric(
+        "Win rate by the held-out judge",
+        (),
+        ("held_out_win_rate", "seen_win_rate"),
+        "Share of the watched prompts on which a judge that gives no reward prefers the policy's "
+        "answer to that of the model it started from; ties count half.",
+        percent=True,
+    ),
+    Metric(
         "Loss",
-        ("loss", "policy_loss"),
+        ("loss",),
         ("held_out_loss",),
         "Loss over steps. When it rises on held-out rows while it falls on those trained on, the "
         "model learns them by heart.",
@@ -56,20 +75,6 @@ METRICS = (
         "How far the chosen response is above the rejected one, in units of the reward.",
     ),
     Metric(
-        "Reward",
-        ("reward",),
-        ("held_out_reward",),
-        "Mean reward over steps. It is what the training raises, not what people think.",
-    ),
-    Metric(
-        "Win rate by the held-out judge",
-        (),
-        ("held_out_win_rate",),
-        "Share of held-out prompts on which a judge that gives no reward prefers the policy's "
-        "answer to that of the model it started from; ties count half.",
-        percent=True,
-    ),
-    Metric(
         "KL divergence",
         ("kl",),
         ("held_out_kl",),
@@ -78,7 +83,7 @@ METRICS = (
     Metric(
         "Length",
         ("length",),
-        ("held_out_length",),
+        ("held_out_length", "seen_length"),
         "Mean length of the responses, in tokens. A reward model that likes length shows here.",
     ),
     Metric(
@@ -103,10 +108,16 @@ METRICS = (
     Metric(
         "Repetition",
         ("repetition",),
-        ("held_out_repetition",),
+        ("held_out_repetition", "seen_repetition"),
         "Share of the responses' word sequences that come again. It rises when a policy games its "
         "reward.",
         percent=True,
+    ),
+    Metric(
+        "Policy loss",
+        ("policy_loss",),
+        (),
+        "What each step lowers. It moves about zero and tells little: go by reward and win rate.",
     ),
     Metric(
         "Gradient norm",
@@ -119,17 +130,27 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One run's values of one metric; `place` is the run's, so that its looks stay the same."""
+    """One run's values of one metric.
+
+    Attributes:
+        run: Its name.
+        place: The run's, so that its colour and sign stay the same.
+        steps: Or whatever it is drawn over.
+        values: As many.
+        of: What was looked at: "held out" or "training prompts"; "" for batches of training.
+    """
 
     run: str
     place: int
     steps: Sequence[float]
     values: Sequence[float]
-    held_out: bool = False
+    of: str = ""
 
 
 def curve_figure(metric: Metric, lines: Sequence[Line], bound: float | None = None) -> go.Figure:
-    """Values over steps, a line for each run; held-out values are marked and thin.
+    """Values over steps, a line for each run; those of looks are marked and thin.
+
+    The legend names each run once: on a phone two names a run would leave no room for the curves.
 
     Args:
         metric: What is shown.
@@ -137,55 +158,68 @@ def curve_figure(metric: Metric, lines: Sequence[Line], bound: float | None = No
         bound: A value that was not to be exceeded.
     """
     figure = go.Figure()
+    named: set[int] = set()
     for line in lines:
         colour, symbol, dash = _LOOKS[line.place % len(_LOOKS)]
-        marked = line.held_out or len(line.steps) <= _FEW
-        name = for_chart(line.run, 30) + (", held out" if line.held_out else "")
+        marked = bool(line.of) or len(line.steps) <= _FEW
+        run = for_chart(line.run, 30)
+        name = run + (f", {line.of}" if line.of else "")
         figure.add_scatter(
             x=list(line.steps),
             y=list(line.values),
-            name=name,
+            name=run,
+            legendgroup=run,
+            showlegend=line.place not in named,
             mode="lines+markers" if marked else "lines",
             line={
                 "color": colour,
-                "dash": "dot" if line.held_out else dash,
-                "width": 1.5 if line.held_out else 2,
+                "dash": "dot" if line.of else dash,
+                "width": 1.5 if line.of else 2,
             },
-            marker={"symbol": f"{symbol}-open" if line.held_out else symbol, "size": 8},
+            marker={"symbol": f"{symbol}-open" if line.of else symbol, "size": 8},
             hovertemplate=f"{name}, step %{{x}}: %{{y:{'.1%' if metric.percent else '.4g'}}}"
             "<extra></extra>",
         )
+        named.add(line.place)
     if bound is not None:
         figure.add_hline(
             y=bound, line={"dash": "dash", "color": GREY}, annotation_text=f"bound {bound:.0%}"
         )
     _dress(figure, metric.title.lower(), "steps", 300)
     if metric.percent:
-        figure.update_yaxes(tickformat=".0%")
+        figure.update_yaxes(tickformat=".1~%")  # a share of repetitions is often below 1%
     return figure
 
 
 def hacking_figure(runs: Sequence[tuple[Line, Line]]) -> go.Figure:
-    """Reward and the held-out judge's score over KL: where they part, the reward is gamed.
+    """Reward above the held-out judge's score, both over KL: where they part, it is gamed.
+
+    A run's looks are joined in their order, thinly, and the last is large: KL goes to and fro.
 
     Args:
         runs: Of each run the reward and the score; `steps` are values of KL.
     """
-    figure = go.Figure()
-    for reward, score in runs:
-        colour, symbol, _ = _LOOKS[reward.place % len(_LOOKS)]
-        for line, what, dash in ((reward, "reward", "solid"), (score, "held-out judge", "dot")):
-            name = f"{for_chart(line.run, 30)}, {what}"
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    for run in runs:
+        for row, (line, what) in enumerate(zip(run, ("reward", "win rate"), strict=True), start=1):
+            colour, symbol, _ = _LOOKS[line.place % len(_LOOKS)]
+            name = for_chart(line.run, 30)
             figure.add_scatter(
                 x=list(line.steps),
                 y=list(line.values),
+                row=row,
+                col=1,
                 name=name,
+                legendgroup=name,
+                showlegend=row == 1,
                 mode="lines+markers",
-                line={"color": colour, "dash": dash, "width": 2},
-                marker={"symbol": symbol if what == "reward" else f"{symbol}-open", "size": 8},
-                hovertemplate=f"{name}, KL %{{x:.2f}}: %{{y:.3f}}<extra></extra>",
+                line={"color": colour, "width": 1, "dash": "dot"},
+                marker={"symbol": symbol, "size": [7] * (len(line.steps) - 1) + [13]},
+                hovertemplate=f"{name}, KL %{{x:.2f}}: {what} %{{y:.3f}}<extra></extra>",
             )
-    _dress(figure, "reward; win rate, 0 to 1", "KL divergence from the start", 340)
+    _dress(figure, "reward", "", 440)
+    figure.update_yaxes(title="win rate", tickformat=".0%", row=2, col=1)
+    figure.update_xaxes(title="KL divergence from the start", row=2, col=1)
     return figure
 
 

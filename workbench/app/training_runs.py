@@ -9,7 +9,7 @@ import math
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import pandas as pd
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import wilson_bounds
 from pipelines.train.curves import CURVES
-from pipelines.train.hacking import warnings_of, watched_in
+from pipelines.train.hacking import HELD_OUT, SEEN, warnings_of, watched_in
 from pipelines.train.run_folder import RunFolder
 
 Standing = Literal["done", "going on", "cut off"]
@@ -172,22 +172,51 @@ def figures_table(runs: Sequence[TrainingRun]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for run in runs:
         result = run.result or {}
-        n_held_out = result.get("held_out_n") or result.get("n_held_out")
+        n_looks = n_looked_at(run)
         for name, found in _flat(result):
             value = found
-            if name == "held_out_win_rate" and n_held_out and isinstance(value, float):
-                value = _share(value, int(n_held_out))
+            win_rate = name in (f"{HELD_OUT}win_rate", f"{SEEN}win_rate")
+            if win_rate and n_looks and isinstance(value, float):
+                value = _share(value, n_looks)
             row: dict[str, Any] = {"run": run.name, "figure": name}
             if isinstance(value, Estimate):
                 row |= {"estimate": value.estimate, "low": value.low, "high": value.high}
                 row |= {"n": value.n, "interval": value.method}
             else:
-                n = n_held_out if name.startswith("held_out_") else None
+                n = n_looks if name.startswith((HELD_OUT, SEEN)) else None
                 row |= {"estimate": value, "low": None, "high": None, "n": n, "interval": None}
             rows.append(row)
     columns = ["run", "figure", "estimate", "low", "high", "n", "interval"]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"n": "Int64", "estimate": float, "low": float, "high": float})
+
+
+def n_looked_at(run: TrainingRun) -> int | None:
+    """Of how many prompts or rows its looks are; None where nothing says so."""
+    told = [*run.points, run.result or {}]
+    found = (values.get(key) for key in _LOOKS_N for values in reversed(told))
+    return next((int(n) for n in found if n), None)
+
+
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Final figures for reading: a row each, a column a run, interval and n in the cell."""
+    if table.empty:
+        return table
+    cells = table.assign(
+        figure=table["figure"].str.replace("_", " "),
+        said=[_cell(row) for row in table.to_dict("records")],
+    )
+    wide = cells.pivot_table(
+        index="figure", columns="run", values="said", aggfunc="first", sort=False
+    )
+    return wide.fillna("").reset_index().rename_axis(columns=None)
+
+
+def _cell(row: Mapping[Hashable, Any]) -> str:
+    n = "" if pd.isna(row["n"]) else f"n = {row['n']:,}"
+    interval = "" if pd.isna(row["low"]) else f"{row['low']:.3g} to {row['high']:.3g}"
+    inner = ", ".join(part for part in (interval, n) if part)
+    return f"{row['estimate']:.4g}" + (f" ({inner})" if inner else "")
 
 
 def _share(value: float, n: int) -> Estimate:
@@ -221,7 +250,10 @@ def confidence(result: Mapping[str, Any], whose: str) -> list[tuple[float, Estim
     ]
 
 
-_NOT_FIGURES = ("warnings", "epoch", "n", "n_prompts", "held_out_n", "n_train", "n_held_out")
+_LOOKS_N = ("held_out_n", "seen_n", "n_held_out")  # what the trainers call it
+_NOT_FIGURES = (
+    "warnings", "epoch", "n", "n_prompts", "held_out_n", "seen_n", "n_train", "n_held_out",
+)  # fmt: skip
 _TIMINGS = ("_runtime", "_per_second", "num_tokens", "step_time")
 
 

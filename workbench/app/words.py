@@ -44,6 +44,21 @@ def interval_words(value: Estimate | None) -> str:
     )
 
 
+def cell_words(value: Estimate | None) -> str:
+    """A share with its interval, for a cell of a table."""
+    if value is None:
+        return "not measured"
+    return f"{value.estimate:.1%} ({100 * value.low:.1f} to {100 * value.high:.1f})"
+
+
+def points_words(value: Estimate | None) -> str:
+    """A difference of two shares with its interval, in points, for a cell of a table."""
+    if value is None:
+        return "not measured"
+    point, low, high = (100 * one for one in (value.estimate, value.low, value.high))
+    return f"{point:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 def estimates_table(rows: Sequence[tuple[str, Estimate | None]], name: str) -> pd.DataFrame:
     """Named estimates as a table; an undefined one keeps its row, empty."""
     return pd.DataFrame(

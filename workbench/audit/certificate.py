@@ -142,13 +142,13 @@ def fixed_sample(part: StratumReading) -> FixedSample | None:
     if part.design.n_population == 0:
         return None
     n = math.ceil(round(FIXED_SHARE * part.design.n_population, 6))
-    took = f"took {part.n_labels:,}" if part.n_labels else "has not been reached"
+    took = f"decided after {part.n_labels:,}" if part.n_labels else "has not decided yet"
     return FixedSample(
         share=FIXED_SHARE,
         n_labels=n,
         sentence=(
             f"A fixed sample of {FIXED_SHARE:.0%} would have cost {n:,} labels, all of them before "
-            f"anything may be read; this decision {took}."
+            f"anything may be read; this round {took}."
         ),
     )
 

@@ -13,7 +13,7 @@ import pytest
 import review_lab as lab
 from playwright.sync_api import Browser, Page, TimeoutError
 
-from workbench.app.listing import REVIEW, listed
+from workbench.app.listing import REVIEW, View, listed
 from workbench.demo.place import make_demo
 from workbench.demo.sample import build_sample
 from workbench.pairs.chain import make_pairs
@@ -22,7 +22,8 @@ from workbench.project import Project
 
 pytestmark = pytest.mark.browser
 
-PAGES = [view.module for view in listed("owner") if view is not REVIEW]
+VIEWS = [view for view in listed("owner") if view is not REVIEW]
+PAGES = [view.module for view in VIEWS]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     project.engine.dispose()
     with lab.serving(folder) as server:
         yield server
+
+
+def turn_to(page: Page, view: View) -> None:
+    """Go on by the line at the top, as people do: the program in the browser stays loaded."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=view.title).click()
+    page.wait_for_url(f"**/{view.module}")
+    page.wait_for_selector("h1")
+    settle(page)
 
 
 def visit(page: Page, server: lab.Server, name: str) -> None:
@@ -72,9 +81,6 @@ def serious(page: Page, axe: str, rules: list[str] | None) -> list[str]:
     return [one for one in found if one.startswith(("serious", "critical"))]
 
 
-BACKGROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-OVER = """(() => { const m = document.querySelector('[data-testid=stMain]');
-  return m.scrollWidth - m.clientWidth })()"""
 MUTE = """[...document.querySelectorAll('[data-testid=stPlotlyChart]')].filter(
   (chart) => (chart.ariaLabel ?? '').length < 20).length"""
 
@@ -85,28 +91,31 @@ def walk(chromium: Browser, server: lab.Server, axe: str, schemes: tuple[str, ..
     page = person(chromium, server, color_scheme=schemes[0])
     page.on("response", lambda got: found.missing.append(got.url) if got.status >= 400 else None)
     page.on("console", lambda one: found.errors.append(one.text) if one.type == "error" else None)
-    for name in PAGES:
-        visit(page, server, name)
+    visit(page, server, PAGES[0])
+    for view in VIEWS:
+        name = view.module
+        if name != PAGES[0]:
+            turn_to(page, view)
         if name == "agreement" and len(schemes) > 1:
             page.wait_for_selector(".js-plotly-plot")
         found.charts[name] = page.locator("[data-testid=stPlotlyChart]").count()
         found.mute_charts[name] = page.evaluate(MUTE)
         found.background[name] = set()
         for scheme in schemes:
-            before = page.evaluate(BACKGROUND)
+            before = page.evaluate(lab.BACKGROUND)
             page.emulate_media(color_scheme=scheme)
             if found.background[name]:
-                page.wait_for_function(f"{BACKGROUND} !== {before!r}")
+                page.wait_for_function(f"{lab.BACKGROUND} !== {before!r}")
                 settle(page)
-            found.background[name].add(page.evaluate(BACKGROUND))
+            found.background[name].add(page.evaluate(lab.BACKGROUND))
             # Nothing but the colours differs in the second scheme.
             rules = None if scheme == schemes[0] else ["color-contrast"]
             found.axe[f"{name}, {scheme}"] = serious(page, axe, rules)
         page.emulate_media(color_scheme=schemes[0])
         page.set_viewport_size(lab.PHONE)
         with suppress(TimeoutError):  # charts and tables follow the width a moment later
-            page.wait_for_function(f"{OVER} <= 0", timeout=5_000)
-        found.over_phone_px[name] = page.evaluate(OVER)
+            page.wait_for_function(f"{lab.OVER} <= 0", timeout=5_000)
+        found.over_phone_px[name] = page.evaluate(lab.OVER)
         page.set_viewport_size(lab.DESKTOP)
     page.context.close()
     return found

@@ -118,7 +118,7 @@ def test_markdown_is_rendered() -> None:
     # The page's own headings are h1 to h3.
     assert '<h4 dir="auto">Head</h4>' in html
     assert "<em>words</em>" in html
-    assert "<code>code</code>" in html
+    assert '<code dir="ltr">code</code>' in html
     assert '<td class="rv-end" dir="auto">2</td>' in html
 
 
@@ -151,6 +151,12 @@ def test_control_characters_become_visible() -> None:
 def test_every_block_finds_its_own_direction() -> None:
     html = render_markdown("שלום\n\nhello\n\n- مرحبا")
     assert html.count('dir="auto"') == 4
+
+
+def test_code_and_addresses_amid_right_to_left_words_keep_their_order() -> None:
+    html = render_markdown("الماء `kettle.boil()` [هنا](https://a.example/x?y)")
+    assert '<code dir="ltr">kettle.boil()</code>' in html
+    assert '<span class="rv-url" dir="ltr">(https://a.example/x?y)</span>' in html
 
 
 def test_an_empty_text_renders_to_nothing() -> None:

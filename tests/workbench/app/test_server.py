@@ -324,6 +324,11 @@ def test_leaving_forgets_who_sat_here(server: Server) -> None:
     assert "Max-Age=0" in headers["set-cookie"]
 
 
+def test_who_types_the_review_pages_name_gets_it(server: Server) -> None:
+    status, headers, _ = get(f"{server.url}/review")
+    assert (status, headers["location"]) == (307, "./")
+
+
 def test_a_stop_with_open_pages_is_quick_and_quiet(folder: Path) -> None:
     server = Server(folder)
     with connect(

@@ -1,16 +1,27 @@
 """The page Win rates, over a real evaluation in the sandbox whose judge leaks."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import review_lab as lab
 from evaluate_world import POLICIES, make_project, simulated_models
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 from streamlit.testing.v1 import AppTest
 
-from pipelines.evaluate.result import EvaluationFound, LeakFound, read_result, write_result
+from pipelines.agreement.estimate import Estimate
+from pipelines.evaluate.result import (
+    EvaluationFound,
+    LeakFound,
+    MatchupFound,
+    read_result,
+    write_result,
+)
 from pipelines.sandbox.annotators import Annotator, Traits
+from workbench.app.win_words import headline, rates_table
+from workbench.app.words import cell_words
 from workbench.evaluating.run import evaluate, plan
 from workbench.project import Project
 from workbench.sandbox_round import label_sandbox_round
@@ -86,10 +97,14 @@ def test_every_figure_of_a_matchup_stands_in_the_table_with_n(
     project: Path, found: EvaluationFound
 ) -> None:
     test = page_of(project)
-    table = test.dataframe[0].value.set_index("win rate")
-    for one in (one for one in found.matchups if one.judge == "judge"):
+    matchups = [one for one in found.matchups if one.judge == "judge"]
+    shown = test.dataframe[0].value.set_index("policies")
+    table = rates_table(matchups).set_index("win rate")
+    for one in matchups:
         name = f"{one.first} over {one.second}"
         assert one.corrected is not None
+        assert shown.loc[name, "corrected"] == cell_words(one.corrected.corrected)
+        assert shown.loc[name, "n"] == one.win.n
         row = table.loc[f"{name}: corrected"]
         told = one.corrected.corrected
         assert (row["estimate"], row["low"], row["high"]) == (told.estimate, told.low, told.high)
@@ -99,6 +114,31 @@ def test_every_figure_of_a_matchup_stands_in_the_table_with_n(
     words = said(test)
     assert "what people would say, and people err" in words
     assert "1 person labelled" in words
+
+
+def rated(found: EvaluationFound, first: str, second: str, low: float, high: float) -> MatchupFound:
+    """A comparison with this interval, that nobody labelled."""
+    rate = Estimate((low + high) / 2, low, high, "delta", 24)
+    win = replace(found.matchups[0].win, tie_aware=rate)
+    names = {"first": first, "second": second, "win": win, "corrected": None}
+    return found.matchups[0].model_copy(update=names)
+
+
+def test_the_page_answers_its_question_first(found: EvaluationFound) -> None:
+    dpo, ppo = rated(found, "dpo", "sft", 0.6, 0.8), rated(found, "ppo", "sft", 0.4, 0.7)
+    between = rated(found, "ppo", "dpo", 0.3, 0.6)
+    assert headline([dpo]) == (
+        "dpo is better than sft: dpo wins 70.0% (95% interval 60.0% to 80.0%, n = 24), by the "
+        "judge alone, ties half."
+    )
+    assert headline([ppo]).startswith("ppo and sft cannot be told apart: ppo wins 55.0%")
+    assert headline([dpo, ppo, between]) == (
+        "Best: dpo. It is better than sft, and cannot be told from ppo (by the judge alone, ties "
+        "half)."
+    )
+    assert headline([ppo, between]) == "No policy can be told from another."
+    people = [one for one in found.matchups if one.judge == "judge"]
+    assert "corrected by people's labels" in headline(people)
 
 
 def test_a_leak_stands_in_red_with_how_much_it_could_explain(project: Path) -> None:
@@ -170,13 +210,16 @@ def server(project: Path) -> Iterator[lab.Server]:
         yield server
 
 
-def opened(chromium: Browser, server: lab.Server, **options: object) -> Page:
-    context = chromium.new_context(**({"viewport": lab.DESKTOP} | options))
+@pytest.fixture(scope="module")
+def page(chromium: Browser, server: lab.Server) -> Iterator[Page]:
+    """One visit, that all tests look at: loading the page costs more than looking at it."""
+    context = chromium.new_context(viewport=lab.DESKTOP, color_scheme="light")
     page = lab.enter(context, server, "reader").new_page()
     page.goto(f"{server.url}win_rates")
     page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
     settled(page)
-    return page
+    yield page
+    context.close()
 
 
 def settled(page: Page) -> None:
@@ -187,46 +230,39 @@ PARTS = ("Win rates", "All against all", "Suites", "Examples")
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("scheme", "parts"), [("light", PARTS), ("dark", PARTS[:2])])
-def test_axe_finds_nothing_serious_and_every_chart_has_a_meaning(
-    server: lab.Server, chromium: Browser, axe: str, scheme: str, parts: tuple[str, ...]
-) -> None:
-    page = opened(chromium, server, color_scheme=scheme)
-    found, names = [], []
-    for part in parts:
-        page.get_by_role("button", name=part, exact=True).click()
-        page.wait_for_timeout(300)
-        settled(page)
-        told = lab.violations(page, axe)
-        found += [f"{part}: {one}" for one in told if one.startswith(("serious", "critical"))]
-        charts = page.locator("[data-testid=stPlotlyChart]")
-        names += [charts.nth(n).get_attribute("aria-label") or "" for n in range(charts.count())]
-    page.context.close()
-    assert found == []
-    assert len(names) >= 3
-    assert min(map(len, names)) > 20
-
-
-@pytest.mark.browser
-def test_no_part_is_wider_than_a_phone_and_its_table_downloads_as_csv(
-    server: lab.Server, chromium: Browser
-) -> None:
-    page = opened(chromium, server, viewport=lab.PHONE)
+def test_the_table_downloads_as_csv_with_every_figure(page: Page) -> None:
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download as CSV").first.click()
     text = Path(waiting.value.path()).read_text("utf-8-sig")
-    over = []
+    assert text.splitlines()[0] == "win rate,estimate,low,high,n,method"
+    assert "after over before: corrected" in text
+
+
+@pytest.mark.browser
+def test_axe_finds_nothing_serious_every_chart_has_a_meaning_and_a_phone_is_wide_enough(
+    page: Page, axe: str
+) -> None:
+    found, names, over = [], [], []
     for part in PARTS:
         page.get_by_role("button", name=part, exact=True).click()
         page.wait_for_timeout(300)
         settled(page)
-        over.append(
-            page.evaluate(
-                "(() => { const m = document.querySelector('[data-testid=stMain]');"
-                " return m.scrollWidth - m.clientWidth })()"
-            )
-        )
-    page.context.close()
-    assert text.splitlines()[0] == "win rate,estimate,low,high,n,method"
-    assert "after over before: corrected" in text
+        told = lab.violations(page, axe)
+        charts = page.locator("[data-testid=stPlotlyChart]")
+        names += [charts.nth(n).get_attribute("aria-label") or "" for n in range(charts.count())]
+        light = page.evaluate(lab.BACKGROUND)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"{lab.BACKGROUND} !== {light!r}")
+        told += lab.violations(page, axe, ["color-contrast"])  # nothing else differs
+        found += [f"{part}: {one}" for one in told if one.startswith(("serious", "critical"))]
+        page.set_viewport_size(lab.PHONE)
+        with suppress(TimeoutError):  # charts and tables follow the width a moment later
+            page.wait_for_function(f"{lab.OVER} <= 0", timeout=5_000)
+        over.append(page.evaluate(lab.OVER))
+        page.set_viewport_size(lab.DESKTOP)
+        page.emulate_media(color_scheme="light")
+        page.wait_for_function(f"{lab.BACKGROUND} === {light!r}")
+    assert found == []
+    assert len(names) >= 3
+    assert min(map(len, names)) > 20
     assert max(over) <= 0

@@ -40,6 +40,8 @@ _ATTRIBUTES = {
     **{tag: {"dir"} for tag in _BLOCKS},
     "ol": {"dir", "start"},
     "pre": {"dir", "tabindex", "data-lang"},
+    "code": {"dir"},
+    "span": {"dir"},
 }
 _CLASSES = {
     "span": {"rv-link", "rv-url", "rv-image"},
@@ -185,7 +187,7 @@ def _link_close(
     self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: object
 ) -> str:
     address = tokens[index].meta.get("address")
-    shown = f' <span class="rv-url">({escape(address)})</span>' if address else ""
+    shown = f' <span class="rv-url" dir="ltr">({escape(address)})</span>' if address else ""
     return f"</span>{shown}"
 
 
@@ -210,6 +212,13 @@ def _fence(
     language = f' data-lang="{escape(word)}"' if re.fullmatch(r"[\w+#.-]{1,20}", word) else ""
     # Scrollable code must be reachable by keyboard, hence the tabindex.
     return f'<pre dir="ltr" tabindex="0"{language}><code>{escape(token.content)}</code></pre>\n'
+
+
+def _code(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: object
+) -> str:
+    # Amid right-to-left words `f()` would else be shown as `()f`.
+    return f'<code dir="ltr">{escape(tokens[index].content)}</code>'
 
 
 def _table_open(
@@ -249,6 +258,7 @@ def _parser() -> MarkdownIt:
         "image": _image,
         "fence": _fence,
         "code_block": _fence,
+        "code_inline": _code,
         "table_open": _table_open,
         "table_close": _table_close,
     }.items():

@@ -18,6 +18,13 @@ from workbench.db.session import reading, writing
 from workbench.project import Project
 
 _LAST = "adjudicated"  # key of the pair that was decided last, to be shown with its votes
+# The choices stay at the foot of the window, however long the texts are. Their ground is the
+# page's own: everything around them hands it down, in a light theme and a dark one.
+_IN_VIEW = """<style>
+[data-testid="stApp"] :has(.st-key-choices), .st-key-choices { background-color: inherit; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-choices) { position: sticky; bottom: 0; z-index: 2; }
+.st-key-choices { padding: 0.5rem 0 0.75rem; box-shadow: 0 -1px 0 rgb(128 128 128 / 40%); }
+</style>"""
 
 
 def render(project: Project) -> None:
@@ -49,7 +56,7 @@ def render(project: Project) -> None:
     )
     st.caption(
         "You decide blind: who said what is shown after your decision. In the export a decision "
-        "stands above every vote; the certificate does not read it."
+        "stands above every vote. The gate goes by the votes alone, and so does its certificate."
     )
     cases = found_by[kind]
     if cases.waiting.empty:
@@ -94,21 +101,30 @@ def _show_case(project: Project, viewer: Viewer, item_id: int, seed: int) -> Non
     left: Label = left_response(seed, item_id, viewer.annotator_id)
     right: Label = "B" if left == "A" else "A"
     show_pair(prompt, ("Left", texts[left]), ("Right", texts[right]))
-    st.text_input("Why (optional)", key=_why_key(item_id))
     choices: tuple[tuple[str, Label], ...] = (
         ("Left is better", left),
         ("Tie", "tie"),
         ("Right is better", right),
     )
-    for column, (title, choice) in zip(st.columns(3), choices, strict=True):
-        # The pair is an argument, not "the current one": a late click cannot decide another.
-        column.button(
-            title,
-            key=f"decide-{item_id}-{title}",
-            width="stretch",
-            on_click=_decide,
-            args=(project, viewer.annotator_id, item_id, choice),
+    st.html(_IN_VIEW)
+    with st.container(key="choices", gap="small"):
+        st.text_input(
+            "Why (optional)",
+            key=_why_key(item_id),
+            placeholder="Why (optional)",
+            label_visibility="collapsed",
         )
+        with st.container(horizontal=True, gap="small"):
+            for title, choice in choices:
+                # The pair is an argument, not "the current one": a late click cannot decide
+                # another.
+                st.button(
+                    title,
+                    key=f"decide-{item_id}-{title}",
+                    width="stretch",
+                    on_click=_decide,
+                    args=(project, viewer.annotator_id, item_id, choice),
+                )
 
 
 def _why_key(item_id: int) -> str:

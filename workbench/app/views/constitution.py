@@ -17,7 +17,14 @@ from workbench.app.trajectories import (
     numbers,
     trajectory_at,
 )
-from workbench.app.words import download, estimates_table, interval_words, plain
+from workbench.app.words import (
+    cell_words,
+    download,
+    estimates_table,
+    interval_words,
+    plain,
+    points_words,
+)
 from workbench.project import Project
 
 _NUMBERS, _TEXTS = "What changed", "Trajectories"
@@ -87,23 +94,35 @@ def _show_numbers(project: Project, found: RunNumbers) -> None:
     ]
     st.plotly_chart(rounds_figure(lines), width="stretch", key="rounds")
     st.caption(
-        "A response that was done earlier keeps its last critiques in later rounds. Bars are 95% "
-        "intervals, by prompt where prompts repeat; n stands in the table."
+        "Share of responses that violate each principle, as the critic sees it. A response that "
+        "was done earlier keeps its last critiques in later rounds. Bars are 95% intervals, by "
+        f"prompt where prompts repeat. n = {values['n_responses']:,} responses, less the critiques "
+        "that failed (n of each principle stands in the table)."
+    )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "principle": [labels[one["principle"]] for one in changes],
+                "first responses": [cell_words(rate) for rate in before],
+                "last responses": [cell_words(as_estimate(one["after"])) for one in changes],
+                "change, points": [points_words(as_estimate(one["change"])) for one in changes],
+                "n": [0 if rate is None else rate.n for rate in before],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+    st.caption(
+        "How many of the first and of the last responses violate each principle, and the change "
+        "between the two in percentage points: below zero, revision helped. In brackets are 95% "
+        "intervals; where a change's holds zero, it could be chance."
     )
     rows = [
         (f"{labels[one['principle']]}, {when}", as_estimate(one[key]))
         for one in changes
-        for key, when in (("before", "first"), ("after", "last"), ("change", "change, points"))
+        for key, when in (("before", "first"), ("after", "last"), ("change", "change"))
     ]
-    table = estimates_table(rows, "principle")
-    percent = st.column_config.NumberColumn(format="percent")
-    st.dataframe(
-        table,
-        hide_index=True,
-        width="stretch",
-        column_config=dict.fromkeys(("estimate", "low", "high"), percent),
-    )
-    download(table, "violations.csv", "csv-violations")
+    download(estimates_table(rows, "principle"), "violations.csv", "csv-violations")
     _show_rest(found)
     show_precision(project, found)
 

@@ -26,8 +26,8 @@ from workbench.audit.reviewed import label_codes
 from workbench.project import Project
 
 _COMPLEXITY = (
-    " Complexity is what the pairs' file says in `meta.complexity`; where it says nothing, how "
-    "much there is to read."
+    " Complexity is what the pairs file says in meta.complexity; where it says nothing, how much "
+    "there is to read."
 )
 # The groups of `by_length_gap` and of `by_confidence`, in their order.
 _LENGTHS = ("much shorter", "shorter", "one about equal", "longer", "much longer")

@@ -8,7 +8,7 @@ import streamlit as st
 from pipelines.manifest import ImportRun, JudgedFile
 from workbench.app.words import download, plain
 from workbench.audit.progress import Progress, progress
-from workbench.audit.rounds import find_round, list_rounds
+from workbench.audit.rounds import RoundSummary, find_round, list_rounds
 from workbench.db.session import reading
 from workbench.project import Project
 
@@ -32,16 +32,17 @@ def render(project: Project) -> None:
     n_pairs = sum(part.n_pairs for part in manifest.parts)
     n_verdicts = manifest.n_verdicts
     n_labels = sum(part.n_labels for part in manifest.parts)
+    rounds, people = _rounds(project)
     for column, title, value in zip(
-        st.columns(3),
-        ("Pairs", "AI verdicts", "Human labels in the files"),
-        (n_pairs, n_verdicts, n_labels),
+        st.columns(4),
+        ("Pairs", "AI verdicts", "Human labels in rounds", "Human labels in the files"),
+        (n_pairs, n_verdicts, sum(one.n_votes for one in rounds), n_labels),
         strict=True,
     ):
         column.metric(title, f"{value:,}")
     _show_imports(manifest.imports)
     _show_judged(manifest.judged)
-    _show_rounds(project)
+    _show_rounds(rounds, people)
 
 
 def _show_imports(imports: tuple[ImportRun, ...]) -> None:
@@ -100,11 +101,16 @@ def _show_judged(judged: tuple[JudgedFile, ...]) -> None:
     download(table, "judged.csv", "csv-judged")
 
 
-def _show_rounds(project: Project) -> None:
-    st.header("Rounds")
+def _rounds(project: Project) -> tuple[list[RoundSummary], dict[str, Progress]]:
     with reading(project.engine) as session:
         rounds = list_rounds(session)
-        people = {one.name: progress(session, find_round(session, one.name).id) for one in rounds}
+        return rounds, {
+            one.name: progress(session, find_round(session, one.name).id) for one in rounds
+        }
+
+
+def _show_rounds(rounds: list[RoundSummary], people: dict[str, Progress]) -> None:
+    st.header("Rounds")
     if not rounds:
         st.info("None drawn yet. Draw one on the Rounds page, or with `workbench audit draw`.")
         return

@@ -55,8 +55,8 @@ def _show_round(project: Project, now: Standing) -> None:
             st.markdown(
                 f"**{of}: {part.decision}**, {DECISION_WORDS[part.decision]}. "
                 f"Agreement {interval_words(part.now.estimate)}; {part.labels.n_drawn:,} of "
-                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} of them read by "
-                f"the gate. {waiting_words(part)}"
+                f"{part.design.n_population:,} pairs drawn, {len(part.labels):,} of them read so "
+                f"far. {waiting_words(part)}"
             )
         left_out = left_out_of(design)
         if left_out:

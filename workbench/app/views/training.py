@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pipelines.agreement.estimate import Estimate
+from pipelines.train.hacking import SEEN, watched_in
 from pipelines.train.run_folder import RunFolder, runs_of
 from workbench.app.training_chart import (
     METRICS,
@@ -28,7 +29,9 @@ from workbench.app.training_runs import (
     figures_table,
     growth,
     look,
+    n_looked_at,
     series,
+    side_by_side,
     tail_of,
 )
 from workbench.app.words import download, plain
@@ -38,6 +41,7 @@ Point = tuple[float, Estimate]
 
 _EVERY_S = 2.0  # between looks at a run that goes on
 _FIRST_SHOWN = 3
+_OF = {"held out": "held-out rows", "training prompts": "a look at training prompts"}
 _STANDING_WORDS = {
     "done": "done",
     "going on": "going on",
@@ -134,18 +138,30 @@ def _show_curves(folders: Sequence[RunFolder], went_on: bool) -> None:
             st.plotly_chart(
                 curve_figure(metric, lines, bound), width="stretch", key=f"curve-{metric.title}"
             )
-            st.caption(metric.told)
+            st.caption(metric.told + _looks_words(lines, runs))
     _show_hacking(runs)
     download(curves_table(runs), "training-curves.csv", "csv-curves")
+
+
+def _looks_words(lines: Sequence[Line], runs: Sequence[TrainingRun]) -> str:
+    """What the thin lines with open marks are, and of how many prompts or rows; else empty."""
+    named = {line.of for line in lines if line.of}
+    if not named:
+        return ""
+    looked_at = {line.run for line in lines if line.of}
+    counted = _n_words([run for run in runs if run.name in looked_at])
+    return f" Dotted, open marks: {' or '.join(_OF[one] for one in sorted(named))}{counted}."
 
 
 def _lines(metric: Metric, runs: Sequence[TrainingRun]) -> list[Line]:
     found = []
     for place, run in enumerate(runs):
-        for names, held_out in ((metric.names, False), (metric.held_out, True)):
+        ahead = tuple(name for name in metric.looks if not name.startswith(SEEN))
+        seen = tuple(name for name in metric.looks if name.startswith(SEEN))
+        for names, of in ((metric.names, ""), (ahead, "held out"), (seen, "training prompts")):
             steps, values = series(run.points, names)
             if steps:
-                found.append(Line(run.name, place, steps, values, held_out))
+                found.append(Line(run.name, place, steps, values, of))
     return found
 
 
@@ -160,25 +176,30 @@ def _show_hacking(runs: Sequence[TrainingRun]) -> None:
     pairs = []
     for place, run in enumerate(runs):
         looks = [
-            point
-            for point in run.points
-            if point.get("held_out_win_rate") is not None and point.get("kl") is not None
+            (look.kl, look.reward, look.win_rate)
+            for look in watched_in(run.points)
+            if look.win_rate is not None and look.kl is not None
         ]
         if len(looks) < 2:
             continue
-        kl = [float(point["kl"]) for point in looks]
-        reward = [float(point.get("held_out_reward", point.get("reward", 0.0))) for point in looks]
-        score = [float(point["held_out_win_rate"]) for point in looks]
-        pairs.append((Line(run.name, place, kl, reward), Line(run.name, place, kl, score, True)))
+        kl, reward, score = zip(*looks, strict=True)
+        pairs.append((Line(run.name, place, kl, reward), Line(run.name, place, kl, score)))
     if not pairs:
         return
     st.header("Is the reward being gamed?")
     st.plotly_chart(hacking_figure(pairs), width="stretch", key="hacking")
     st.caption(
-        "Reward and the score of a judge that gives no reward, over the distance from the start. "
-        "While both rise the policy gets better; where the reward rises and the score falls, it "
-        "exploits the reward. Each point is one look at the same held-out prompts."
+        "Above the reward, below how often a judge that gives no reward prefers the policy to its "
+        "start, both over the distance from the start. While both rise the policy gets better; "
+        "where the reward rises and the win rate falls, it exploits the reward. Each point is one "
+        f"look at the same prompts{_n_words(runs)}: held-out ones, or, where the data hold none "
+        "out, training prompts. The large mark is the last look."
     )
+
+
+def _n_words(runs: Sequence[TrainingRun]) -> str:
+    n = {looks for run in runs if (looks := n_looked_at(run)) is not None}
+    return f" (n = {', '.join(f'{one:,}' for one in sorted(n))})" if n else ""
 
 
 def _show_figures(runs: Sequence[TrainingRun]) -> None:
@@ -186,10 +207,10 @@ def _show_figures(runs: Sequence[TrainingRun]) -> None:
     if table.empty:
         return
     st.header("Final figures")
-    st.dataframe(table, hide_index=True, width="stretch")
+    st.dataframe(side_by_side(table), hide_index=True, width="stretch")
     st.caption(
-        "Intervals are 95%. A figure without one is a plain mean over the rows of one run: compare "
-        "policies by `workbench evaluate`, not by it."
+        "In brackets are 95% intervals and n. A figure without an interval is a plain mean over "
+        "the rows of one run: compare policies by `workbench evaluate`, not by it."
     )
     download(table, "training-figures.csv", "csv-figures")
     _show_reward_model(runs)

@@ -17,18 +17,27 @@ from workbench.app.critic_desk import choose
 from workbench.app.win_charts import bars_figure, matrix_figure
 from workbench.app.win_examples import show_examples
 from workbench.app.win_suites import show_alignment, show_suites
-from workbench.app.words import download, estimates_table, for_chart, plain
+from workbench.app.win_words import (
+    KINDS,
+    headline,
+    rates_of,
+    rates_table,
+    sentences_on,
+    title_of,
+)
+from workbench.app.words import cell_words, download, estimates_table, for_chart, plain
 from workbench.evaluating.words import (
     leak_sentence,
     seen_sentence,
+    skipped_sentence,
     unknown_sentence,
     unused_sentence,
 )
 from workbench.project import Project
 
 _RATES, _ALL, _SUITES = "Win rates", "All against all", "Suites"
+_FEW = 3  # comparisons, whose words need not be folded away
 _ALIGNMENT, _EXAMPLES = "Judges and reward models", "Examples"
-KINDS = ("raw", "ties half", "at equal length", "corrected", "in truth (sandbox)")
 
 
 def render(project: Project) -> None:
@@ -84,6 +93,8 @@ def _show_about(found: EvaluationFound) -> None:
         st.warning(_sentence(unknown_sentence(run)), icon=":material/help:")
     for name in found.people.rounds_unused if found.people else ():
         st.warning(_sentence(unused_sentence(name)), icon=":material/help:")
+    if found.people is not None and found.people.n_skipped:
+        st.warning(_sentence(skipped_sentence(found.people.n_skipped)), icon=":material/help:")
     names = ", ".join(plain(one.name) for one in found.policies)
     said = f"{names} on {found.n_prompts:,} prompts of {plain(Path(found.prompts).name)}. "
     people = found.people
@@ -118,15 +129,16 @@ def _show_rates(found: EvaluationFound) -> None:
     if not matchups:
         st.info(f"The judge {plain(judge)} has no verdict on these responses.")
         return
+    st.markdown(f"**{plain(headline(matchups))}**")
     series = [
-        (kind, [(_title(one), rates_of(one)[kind]) for one in matchups])
+        (kind, [(title_of(one), rates_of(one)[kind]) for one in matchups])
         for kind in KINDS
         if any(rates_of(one)[kind] is not None for one in matchups)
     ]
     st.plotly_chart(bars_figure(series, "win rate", 0.5), width="stretch", key="rates")
-    n = ", ".join(f"{one.win.n:,}" for one in matchups)
+    n = _counts([one.win.n for one in matchups], "pairs")
     given = [one.corrected.n_labelled if one.corrected else 0 for one in matchups]
-    labels = f"; {', '.join(f'{k:,}' for k in given)} human labels" if any(given) else ""
+    labels = f"; {_counts(given, 'human labels')}" if any(given) else ""
     truth = (
         " The truth is by the sandbox's rules; the corrected rate is what people would say, and "
         "people err."
@@ -134,93 +146,40 @@ def _show_rates(found: EvaluationFound) -> None:
         else ""
     )
     st.caption(
-        f"How often the first policy wins, by {plain(judge)}: of all pairs (raw), with ties half, "
-        "had both responses been of one length, and corrected for the judge's error by what people "
-        f"say of a part (PPI++). Lines are {found.confidence:.0%} intervals. n = {n} pairs{labels}."
-        f"{truth}"
+        f"How often the first policy wins over the second, by the judge {plain(judge)}: with ties "
+        "as half a win, had both responses been of one length, corrected for the judge's error by "
+        "what people say of a part (PPI++), and raw, where a tie is no win. Lines are "
+        f"{found.confidence:.0%} intervals; one that holds one half tells nothing apart. "
+        f"n = {n}{labels}.{truth}"
     )
-    table = _rates_table(matchups)
-    st.dataframe(table, hide_index=True, width="stretch")
-    download(table, "win-rates.csv", "csv-win-rates")
-    for one in matchups:
-        _show_sentences(one)
+    st.dataframe(_side_by_side(matchups), hide_index=True, width="stretch")
+    download(rates_table(matchups), "win-rates.csv", "csv-win-rates")
+    with st.expander("Each comparison in words", expanded=len(matchups) <= _FEW):
+        for one in matchups:
+            st.caption(sentences_on(one))
 
 
-def rates_of(one: MatchupFound) -> dict[str, Estimate | None]:
-    """The win rates of a matchup, by kind."""
-    return {
-        "raw": one.win.raw,
-        "ties half": one.win.tie_aware,
-        "at equal length": None if one.length is None else one.length.win_rate,
-        "corrected": None if one.corrected is None else one.corrected.corrected,
-        "in truth (sandbox)": one.truth,
-    }
+def _counts(values: list[int], of: str) -> str:
+    """Counts of several matchups; one number where they are all the same."""
+    if len(values) > 1 and len(set(values)) == 1:
+        return f"{values[0]:,} {of} each"
+    return f"{', '.join(f'{value:,}' for value in values)} {of}"
 
 
-def _rates_table(matchups: list[MatchupFound]) -> pd.DataFrame:
-    rows: list[tuple[str, Estimate | None]] = []
-    for one in matchups:
-        rows += [
-            (f"{_title(one)}: {kind}", value)
-            for kind, value in rates_of(one).items()
-            if value is not None or kind != KINDS[-1]
+def _side_by_side(matchups: list[MatchupFound]) -> pd.DataFrame:
+    """The win rates for reading, a row each; the file has every figure."""
+    measured = [kind for kind in KINDS if any(rates_of(one)[kind] for one in matchups)]
+    return pd.DataFrame(
+        [
+            {"policies": title_of(one)}
+            | {kind: cell_words(rates_of(one)[kind]) for kind in measured}
+            | {
+                "won, tied, lost": f"{one.win.wins:,}, {one.win.ties:,}, {one.win.losses:,}",
+                "n": one.win.n,
+                "p, all together": f"{one.p_adjusted:.2g}",
+            }
+            for one in matchups
         ]
-        if one.corrected is not None:
-            rows.append((f"{_title(one)}: people's labels alone", one.corrected.human))
-            rows.append((f"{_title(one)}: judge less people", one.corrected.excess))
-        if one.self_preference is not None:
-            rows.append((f"{_title(one)}: self-preference", one.self_preference.excess))
-        rows.append((f"{_title(one)}: Rogan-Gladen, decisive pairs", one.rogan_gladen))
-        rows.append((f"{_title(one)}: verdicts that flip with the order", one.flips))
-    return estimates_table(rows, "win rate")
-
-
-def _show_sentences(one: MatchupFound) -> None:
-    win = one.win
-    said = (
-        f"**{plain(_title(one))}**: {win.wins:,} wins, {win.ties:,} ties, {win.losses:,} "
-        f"losses. Were the two alike, so much would be seen with p = {win.p_value:.3g} (exact, by "
-        f"prompt; {one.p_adjusted:.3g} for all matchups together). "
-    )
-    if win.detectable is not None:
-        said += (
-            f"With so many prompts a win rate {100 * win.detectable:.1f} points from one half "
-            "would show in four of five such runs"
-        )
-        if one.corrected_detectable is not None:
-            said += f", a corrected one {100 * one.corrected_detectable:.1f} points from it"
-        said += ". "
-    if one.n_same:
-        said += f"{one.n_same:,} of the ties are equal responses. "
-    if one.n_unjudged:
-        said += f"{one.n_unjudged:,} pairs have no verdict (failed) and are not counted. "
-    if one.length is not None:
-        slope = one.length.slope
-        likes = "longer" if slope.low > 0 else "shorter" if slope.high < 0 else ""
-        said += (
-            f"This judge prefers the {likes} response, all else equal. "
-            if likes
-            else "Length does not visibly sway this judge. "
-        )
-    if one.corrected is None:
-        said += "Not corrected: people have labelled too few of these pairs."
-    else:
-        fixed = one.corrected
-        said += (
-            f"Corrected by {fixed.n_labelled:,} human labels: p = {fixed.p_value:.3g}; the judge "
-            f"counts with weight {fixed.weight:.2f}, and is worth {fixed.gain:.1f} times the human "
-            f"labels. {_excess_words(fixed.excess)}"
-        )
-    st.caption(said)
-
-
-def _excess_words(excess: Estimate) -> str:
-    """How much the judge favours the first policy beyond what people say."""
-    points = f"{abs(100 * excess.estimate):.1f} points"
-    than = "more" if excess.estimate >= 0.0 else "less"
-    return (
-        f"It gives the first policy {points} {than} than people do ({100 * excess.low:+.1f} to "
-        f"{100 * excess.high:+.1f}, n = {excess.n:,})."
     )
 
 
@@ -301,10 +260,6 @@ def _show_ranking(ranking: RankingFound, n: int) -> None:
     table = estimates_table(rows, "policy")
     st.dataframe(table, hide_index=True, width="stretch")
     download(table, "bradley-terry.csv", "csv-bradley-terry")
-
-
-def _title(one: MatchupFound) -> str:
-    return f"{for_chart(one.first, 30)} over {for_chart(one.second, 30)}"
 
 
 def _sentence(text: str) -> str:

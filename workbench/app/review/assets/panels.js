@@ -155,7 +155,7 @@ export class Panels {
       event.preventDefault();
       give(other.value.trim() || null);
     };
-    const hint = make("p", { className: "rv-small", textContent: "The pair goes to somebody else." });
+    const hint = make("p", { className: "rv-small", textContent: "You are not asked about it again; it is left to other people." });
     return { title: "Why skip this pair?", parts: [hint, ...reasons, form], focus: reasons[0] };
   }
 }
