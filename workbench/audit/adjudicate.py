@@ -44,7 +44,6 @@ def decide(
     annotator_id: int,
     label: Label,
     comment: str | None = None,
-    now: float | None = None,
 ) -> Adjudication:
     """Record a decision; an earlier one on the same pair is kept and no longer stands.
 
@@ -65,7 +64,7 @@ def decide(
         annotator_id=annotator_id,
         label=label,
         comment=comment or None,
-        created_at=time.time() if now is None else now,
+        created_at=time.time(),
     )
     session.add(decision)
     session.flush()

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from pipelines.agreement.active import stage_sizes
+from pipelines.agreement.active import next_stage_size
 from pipelines.errors import BadInput
 from workbench.audit.active_draw import as_record, candidates_of, draw_active, inclusion
 from workbench.audit.design import EDGE, MAIN, SAFETY, RoundDesign, StratumDesign, text_hash
@@ -125,7 +126,11 @@ def draw_round(project: Project, options: DrawOptions, now: float | None = None)
 
 
 def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Drawn:
-    """Draw a planned round, in one transaction."""
+    """Draw a planned round, in one transaction.
+
+    Raises:
+        BadInput: Another round was drawn since the plan was made.
+    """
     design, population = plan.design, plan.population
     now = time.time() if now is None else now
     firsts = [_first_batch(population, design, part) for part in design.strata]
@@ -140,6 +145,7 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
     )
     n_total = len(taken) + len(edges)
     with writing(project.engine) as session:
+        _refuse_overtaken(session, design)
         found = Round(
             name=design.name,
             created_at=now,
@@ -180,6 +186,24 @@ def draw_planned(project: Project, plan: Plan, now: float | None = None) -> Draw
     return Drawn(round_id, design, n_new)
 
 
+def _refuse_overtaken(session: Session, design: RoundDesign) -> None:
+    """A plan may wait for its owner's yes: a round drawn meanwhile may have its name or its alpha.
+
+    Raises:
+        BadInput: One has.
+    """
+    taken = session.scalar(select(Round.id).where(Round.name == design.name)) is not None
+    unpaid = any(
+        len(earlier_rounds(session, design.label, part.name)) != len(part.earlier_rounds)
+        for part in design.strata
+    )
+    if taken or unpaid:
+        raise BadInput(
+            f"round {design.name!r} was not drawn: another round was drawn since it was planned; "
+            "draw again, so that it pays for that one"
+        )
+
+
 @dataclass(frozen=True)
 class _First:
     """The first pairs of a stratum, as store rows, with their inclusion probabilities."""
@@ -194,7 +218,7 @@ def _first_batch(population: Population, design: RoundDesign, part: StratumDesig
         rows = stratum_order(population, design, part.name)[: part.n_asked]
         return _First(rows, [part.n_asked / max(part.n_population, 1)] * len(rows))
     candidates = candidates_of(population)
-    size = stage_sizes(part.n_asked)[0]
+    size = next_stage_size(0, part.n_asked)
     stage = draw_active(candidates, design, [], [], size)
     chance = inclusion(candidates.groups, [stage])[stage.group]
     rows = candidates.rows[stage.index].tolist()

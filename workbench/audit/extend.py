@@ -6,7 +6,7 @@ import numpy as np
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from pipelines.agreement.active import stage_sizes
+from pipelines.agreement.active import next_stage_size
 from pipelines.errors import BadInput
 from workbench.audit.active_draw import (
     as_record,
@@ -111,7 +111,7 @@ def draw_next_stage(
     lock_round(session, design.name)
     if n_drawn(session, round_id, MAIN) != start:
         return 0  # somebody else's stage came first
-    size = stage_sizes(part.n_asked)[len(recorded_stages(session, round_id, MAIN).stages)]
+    size = next_stage_size(start, part.n_asked)
     now = time.time() if now is None else now
     _add_stage(session, project, round_id, replan(project, design), size, now)
     return size

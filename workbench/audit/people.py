@@ -60,7 +60,7 @@ def enter(session: Session, name: str, now: float | None = None) -> Annotator:
     return person
 
 
-def make_link(session: Session, name: str, role: Role, now: float | None = None) -> str:
+def make_link(session: Session, name: str, role: Role) -> str:
     """The token of a new personal link; an older link of the same person stops working.
 
     It also gives access again to somebody whose access was taken back. Only the hash is stored,
@@ -71,7 +71,7 @@ def make_link(session: Session, name: str, role: Role, now: float | None = None)
     """
     person = by_name(session, name)
     if person is None:
-        person = enter(session, name, now)
+        person = enter(session, name)
     token = secrets.token_urlsafe(24)
     person.link_hash, person.role, person.revoked_at = hashed(token), role, None
     session.flush()
@@ -87,7 +87,7 @@ def by_link(session: Session, token: str) -> Annotator | None:
     )
 
 
-def revoke(session: Session, name: str, now: float | None = None) -> Annotator:
+def revoke(session: Session, name: str) -> Annotator:
     """Take a person's access back: their link and open pages stop working, their votes stay.
 
     Raises:
@@ -98,7 +98,7 @@ def revoke(session: Session, name: str, now: float | None = None) -> Annotator:
         known = ", ".join(session.scalars(select(Annotator.name).order_by(Annotator.name)))
         raise BadInput(f"nobody is called {name!r}; there are {known or 'no people yet'}")
     if person.revoked_at is None:
-        person.revoked_at = time.time() if now is None else now
+        person.revoked_at = time.time()
     person.link_hash = None
     session.flush()
     return person

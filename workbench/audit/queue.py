@@ -84,9 +84,10 @@ def sync(session: Session, request: SyncRequest, desk: Desk, now: float | None =
     Raises:
         TokenRefused: The page's token is not, or no longer, good.
     """
-    now = time.time() if now is None else now
-    holder = find_holder(session, request.token, now)
+    holder = find_holder(session, request.token, time.time() if now is None else now)
     design, closed_at = _locked(session, holder.round_id)
+    # Under the lock: a vote that had to wait is not dated before what was committed meanwhile.
+    now = time.time() if now is None else now
     seed, away_s = int(design["seed"]), 60.0 * float(design["lease_minutes"])
     board = desk.board(session, holder.round_id, seed, now)
 

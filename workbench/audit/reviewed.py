@@ -201,13 +201,13 @@ def draw_stamp(session: Session, round_id: int) -> tuple[int, int, int]:
     return session.scalar(n_items) or 0, n_stages, n_drawn
 
 
-def activity_stamp(session: Session, round_id: int) -> tuple[int, float, int, int]:
+def activity_stamp(session: Session, round_id: int) -> tuple[int, float, int, int, int]:
     """Changes whenever a vote, an undo, a note or a decision arrives: the key of pages' caches."""
-    n_votes, newest, undone = session.execute(
+    n_votes, newest, n_undone = session.execute(
         select(
             func.count(Vote.id),
             func.max(Vote.created_at),
-            func.max(Vote.undone_at),
+            func.count(Vote.undone_at),
         ).where(Vote.round_id == round_id)
     ).one()
     n_decisions = session.scalar(
@@ -217,4 +217,4 @@ def activity_stamp(session: Session, round_id: int) -> tuple[int, float, int, in
     )
     # Of all rounds: an amendment knows its vote only, and a needless reading does no harm.
     n_amendments = session.scalar(select(func.count(Amendment.id)))
-    return n_votes, max(newest or 0.0, undone or 0.0), n_decisions or 0, n_amendments or 0
+    return n_votes, newest or 0.0, n_undone, n_decisions or 0, n_amendments or 0

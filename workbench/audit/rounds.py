@@ -38,7 +38,8 @@ def find_round(session: Session, name: str | None = None) -> Round:
     if not rounds:
         raise BadInput("no round has been drawn; `workbench audit draw` draws one")
     if name is None:
-        return [found for found in rounds if found.closed_at is None or found is rounds[-1]][-1]
+        still_open = [found for found in rounds if found.closed_at is None]
+        return (still_open or rounds)[-1]
     for found in rounds:
         if found.name == name:
             return found
@@ -50,9 +51,7 @@ def read_design(found: Round) -> RoundDesign:
     return RoundDesign.model_validate(found.design)
 
 
-def earlier_rounds(
-    session: Session, label: str, stratum: str, before: int | None = None
-) -> tuple[EarlierRound, ...]:
+def earlier_rounds(session: Session, label: str, stratum: str) -> tuple[EarlierRound, ...]:
     """Rounds drawn on the same labels and stratum, oldest first, each with what it spends.
 
     A round that was closed before anybody voted had no chance to decide, and costs nothing; such
@@ -62,13 +61,12 @@ def earlier_rounds(
         session: The database.
         label: The audited label.
         stratum: "main" or "safety".
-        before: Only rounds drawn before the one with this id.
     """
     found = []
     for old in session.scalars(select(Round).order_by(Round.id)):
         design = read_design(old)
         part = design.stratum(stratum)
-        if design.label != label or part is None or (before is not None and old.id >= before):
+        if design.label != label or part is None:
             continue
         crossing = session.get(GateCrossing, (old.id, stratum))
         found.append(

@@ -88,6 +88,16 @@ def test_stages_go_on_to_the_rounds_size(project: Project) -> None:
     assert sum(1 / chance[pair_id] for pair_id in ids) == pytest.approx(400, rel=0.15)
 
 
+def test_an_extension_between_two_stages_leaves_the_rounds_size(project: Project) -> None:
+    drawn = draw(project, 70, mode="active")
+    label_all(project, drawn.round_id)
+    extend_round(project, n_more=5)
+    label_all(project, drawn.round_id)
+    assert next_stage(project, drawn.round_id) == 5
+    label_all(project, drawn.round_id)
+    assert next_stage(project, drawn.round_id) == 0
+
+
 def test_a_closed_round_draws_no_stage(project: Project) -> None:
     drawn = draw(project, 200, mode="active")
     label_all(project, drawn.round_id)

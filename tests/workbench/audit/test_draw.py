@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from pipelines.errors import BadInput
 from pipelines.importing import import_file
 from workbench.audit.design import GateDesign, RoundDesign, SafetyRule
+from workbench.audit.draw import draw_planned, plan_round
 from workbench.audit.extend import extend_round
-from workbench.audit.options import Overrides, StratumOptions, draw_options
+from workbench.audit.options import DrawOptions, Overrides, StratumOptions, draw_options
 from workbench.audit.order import draw_order
-from workbench.audit.rounds import close_round
+from workbench.audit.rounds import close_round, find_round
 from workbench.db.models import DrawStage, Item, Round, Slot
 from workbench.project import Project
 
@@ -112,6 +113,28 @@ def test_pairs_imported_after_the_draw_do_not_enter_it(project: Project, tmp_pat
     import_file(project.store, later, project.config)
     extend_round(project, n_more=95)
     assert "p-0500" not in drawn_ids(project, drawn.round_id)
+
+
+def test_without_a_name_the_newest_open_round_is_meant(project: Project) -> None:
+    draw(project, 5)
+    draw(project, 5)
+    close_round(project, "round-2")
+    with Session(project.engine) as session:
+        assert find_round(session).name == "round-1"
+    close_round(project)
+    with Session(project.engine) as session:
+        assert find_round(session).name == "round-2"
+
+
+def test_a_plan_that_another_round_overtook_is_not_drawn(project: Project) -> None:
+    size = StratumOptions(n_pairs=5)
+    planned = [
+        plan_round(project, DrawOptions(name=name, main=size)) for name in ("round-1", "late")
+    ]
+    draw(project, 5)
+    for plan in planned:  # one has the name of the other round, one its alpha
+        with pytest.raises(BadInput, match="another round was drawn since it was planned"):
+            draw_planned(project, plan)
 
 
 def test_two_rounds_with_one_seed_draw_different_pairs(project: Project) -> None:
