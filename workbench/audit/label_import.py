@@ -14,7 +14,7 @@ from pipelines.errors import BadInput
 from pipelines.formats.rejects import Reject
 from workbench.audit.design import RoundDesign, text_hash
 from workbench.audit.extend import lock_round
-from workbench.audit.items import text_fingerprint
+from workbench.audit.items import shown, text_fingerprint
 from workbench.audit.label_files import ReadLabel, file_hash, read_labels
 from workbench.audit.order import key
 from workbench.audit.rounds import find_round, read_design
@@ -62,7 +62,6 @@ def import_labels(
     round_name: str | None = None,
     *,
     annotators: Collection[str] | None = None,
-    now: float | None = None,
 ) -> ImportedLabels:
     """Read a file of labels into a round. Importing it again changes nothing.
 
@@ -72,12 +71,11 @@ def import_labels(
             pairs with `human` entries; a label of a pair whose text differs is rejected.
         round_name: The round; None is the newest open one.
         annotators: Only these people's labels; None: everyone's.
-        now: The time to record, Unix seconds.
 
     Raises:
         BadInput: The file cannot be read, or the round is closed.
     """
-    now = time.time() if now is None else now
+    now = time.time()
     digest = file_hash(path)
     with reading(project.engine) as session:
         found = find_round(session, round_name)
@@ -158,7 +156,8 @@ class _Intake:
         self.session, self.round_id, self.design, self.now = session, round_id, design, now
         self.counts: Counter[str] = Counter()
         self.rejects: list[Reject] = []
-        self._people = dict(session.execute(select(Annotator.name, Annotator.id)).all())
+        people = session.execute(select(Annotator.name, Annotator.id).order_by(Annotator.id.desc()))
+        self._people = {_folded(name): person_id for name, person_id in people}
         items = select(Item.pair_id, Item.id).where(Item.round_id == round_id)
         self._items = dict(session.execute(items).all())
         self._texts: dict[str, str] = {}
@@ -197,8 +196,9 @@ class _Intake:
                 Reject(read.line, "different text", f"pair {row.pair_id!r} has other text here")
             )
             return
-        earlier = self._new[row.pair_id].get(row.annotator)
-        standing = self._voted.get((item_id, self._people.get(row.annotator, 0)))
+        person = _folded(row.annotator)
+        earlier = self._new[row.pair_id].get(person)
+        standing = self._voted.get((item_id, self._people.get(person, 0)))
         if earlier is not None:
             standing = earlier.row.label
         if standing is not None:
@@ -206,7 +206,7 @@ class _Intake:
         elif self._vote_id(row.pair_id, row.annotator) in self._ids:
             self.counts["known"] += 1  # imported before and taken back since: it stays so
         else:
-            self._new[row.pair_id][row.annotator] = read
+            self._new[row.pair_id][person] = read
 
     def store(self) -> None:
         """Give each new label its slot and write them all."""
@@ -214,8 +214,8 @@ class _Intake:
         for pair_id, by_person in self._new.items():
             item_id = self._items[pair_id]
             slots = self._slots[item_id]
-            names = sorted(by_person, key=lambda name: self._key(pair_id, name))
-            for name in names:
+            reads = by_person.values()
+            for read in sorted(reads, key=lambda one: self._key(pair_id, one.row.annotator)):
                 number = next(
                     (n for n in sorted(slots) if slots[n] not in self._filled),
                     None,
@@ -224,7 +224,7 @@ class _Intake:
                 slot_id = slots[0 if number is None else number]
                 if number is not None:
                     self._filled.add(slot_id)
-                votes.append(self._vote(by_person[name], item_id, slot_id, number is not None))
+                votes.append(self._vote(read, item_id, slot_id, number is not None))
         if votes:
             self.session.execute(insert(Vote), votes)
 
@@ -248,7 +248,7 @@ class _Intake:
             "counts": counts,
             "left": None,
             "seconds": row.seconds,
-            "comment": row.comment,
+            "comment": row.comment and shown(row.comment),
             "details": {},
             "origin": ORIGIN,
             "client_at": None,
@@ -257,14 +257,19 @@ class _Intake:
         }
 
     def _person(self, name: str) -> int:
-        if name not in self._people:
+        folded = _folded(name)
+        if folded not in self._people:
             person = Annotator(
-                name=name, created_at=self.now, link_hash=None, revoked_at=None, role="annotator"
+                name=shown(name),
+                created_at=self.now,
+                link_hash=None,
+                revoked_at=None,
+                role="annotator",
             )
             self.session.add(person)
             self.session.flush()
-            self._people[name] = person.id
-        return self._people[name]
+            self._people[folded] = person.id
+        return self._people[folded]
 
     def _text(self, pair_id: str) -> str:
         if not self._texts:  # a file of pairs: it will ask for nearly all of them
@@ -272,6 +277,11 @@ class _Intake:
             for one, *parts in self.session.execute(texts.where(Item.round_id == self.round_id)):
                 self._texts[one] = text_fingerprint(*parts)
         return self._texts[pair_id]
+
+
+def _folded(name: str) -> str:
+    """One person, however the name is written: as `people.by_name` finds them."""
+    return " ".join(shown(name).split()).casefold()
 
 
 _PLACE: dict[int | None, str] = {0: "counted", 1: "overlap", None: "surplus"}

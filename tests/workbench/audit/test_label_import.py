@@ -104,6 +104,18 @@ def test_a_person_labels_a_pair_once(project: Project, tmp_path: Path) -> None:
     assert stored(project) == {(ids[0], "ana"): ("B", 0, True), (ids[1], "ana"): ("A", 0, True)}
 
 
+def test_a_person_is_one_person_however_the_name_is_written(
+    project: Project, tmp_path: Path
+) -> None:
+    ids = drawn_ids(project, draw(project, 2, overlap=0.0).round_id)
+    with writing(project.engine) as session:
+        session.add(Annotator(name="Ana", created_at=0.0, link_hash=None, revoked_at=None))
+    rows = [label(ids[0], "ana"), label(ids[0], " ANA"), label(ids[1], "b\0b", comment="\0")]
+    found = import_labels(project, lines(tmp_path / "l.jsonl", rows))
+    assert (found.n_counted, found.n_known) == (2, 1)
+    assert set(stored(project)) == {(ids[0], "Ana"), (ids[1], "b\ufffdb")}
+
+
 def test_a_label_that_was_taken_back_stays_so(project: Project, tmp_path: Path) -> None:
     drawn = draw(project, 1)
     [pair_id] = drawn_ids(project, drawn.round_id)
