@@ -1,5 +1,7 @@
 """What people say of a project's pairs: the votes of its rounds first, then imported labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,8 @@ from pipelines.agreement.annotations import LABEL_NAMES, NONE, TIE, Annotations
 from pipelines.agreement.reference import human_reference
 from pipelines.errors import BadInput
 from pipelines.judge.validate import HumanSide, choose_pairs
-from workbench.export.labels import PairLabels, read_labels
+from workbench.audit.argilla_votes import ASSISTED
+from workbench.export.labels import LiveVote, PairLabels, read_labels
 from workbench.project import Project
 
 _CODES = {name: code for code, name in enumerate(LABEL_NAMES)}
@@ -25,7 +28,8 @@ def human_side(
     """The human labels to hold judges against, at most n of them.
 
     A pair's label is the majority of its people; without a majority it is a tie. Edge cases are
-    left out. Adjudications are left out too: only pairs on which somebody disagreed have one.
+    left out, and so are votes given with the AI's label in sight. Adjudications are left out too:
+    only pairs on which somebody disagreed have one.
 
     Args:
         project: The project.
@@ -42,9 +46,10 @@ def human_side(
     chance = np.ones(size)
     simulated = np.zeros(size, dtype=bool)
     for row, pair in _drawn(project, round_name):
-        audited[row] = _majority(pair)
+        votes = _blind(pair)
+        audited[row] = _majority(votes)
         chance[row] = pair.inclusion_prob
-        simulated[row] = any(vote.origin == _SIMULATED for vote in pair.votes.values())
+        simulated[row] = any(vote.origin == _SIMULATED for vote in votes)
     if round_name is None:
         imported: npt.NDArray[np.int8] = human_reference(annotations)
     else:
@@ -85,7 +90,7 @@ def _drawn(project: Project, round_name: str | None) -> list[tuple[int, PairLabe
     found = {
         pair_id: pair
         for pair_id, pair in read_labels(project.engine, round_name).pairs.items()
-        if pair.votes and pair.stratum != _EDGE
+        if _blind(pair) and pair.stratum != _EDGE
     }
     if not found:
         return []
@@ -93,6 +98,11 @@ def _drawn(project: Project, round_name: str | None) -> list[tuple[int, PairLabe
     return [(row, pair) for row, pair in zip(rows, found.values(), strict=True) if row >= 0]
 
 
-def _majority(pair: PairLabels) -> int:
-    counts = np.bincount([_CODES[vote.label] for vote in pair.votes.values()], minlength=3)
+def _blind(pair: PairLabels) -> list[LiveVote]:
+    """What people said who did not see the AI's label."""
+    return [vote for vote in pair.votes.values() if vote.origin != ASSISTED]
+
+
+def _majority(votes: Sequence[LiveVote]) -> int:
+    counts = np.bincount([_CODES[vote.label] for vote in votes], minlength=3)
     return int(counts.argmax()) if 2 * counts.max() > counts.sum() else TIE

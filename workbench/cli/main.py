@@ -79,9 +79,17 @@ examples.with_examples(app)
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on stderr and its exit code."""
+    """Run the command line; an error is one line on stderr and its exit code."""
     try:
         app()
     except WorkbenchError as error:
         print(f"workbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # of the disk, wherever it strikes: full, or not ours to write
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"workbench: {where}{error.strerror or error}; make room or give the right to it, or "
+            "name another place, then run it again",
+            file=sys.stderr,
+        )
+        sys.exit(WorkbenchError.exit_code)

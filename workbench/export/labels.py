@@ -21,7 +21,7 @@ class LiveVote:
     both_bad: bool
     seconds: float | None
     comment: str | None
-    origin: str  # "workbench", "import", "argilla", "simulated"
+    origin: str  # as `workbench.db.models.Vote` has it
     created_at: float
     remarks: Remarks = field(default_factory=Remarks)
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from protocol_server import ServerHandle
-from sqlalchemy import select
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from pipelines.errors import BadInput
 from pipelines.importing import import_file
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.audit.draw import draw_round
 from workbench.audit.options import DrawOptions, StratumOptions
-from workbench.cli.main import app
+from workbench.cli.main import app, main
 from workbench.db.models import Annotator, Item, Slot, Vote
 from workbench.db.session import writing
 from workbench.project import Project
@@ -126,6 +127,11 @@ def test_an_audit_rounds_votes_come_first(project: Project) -> None:
     assert found["judges"][0]["n_human_tie"] == 40
     _, found = as_json(project, "validate", "dear", "--round", "r")
     assert (found["human"]["n"], found["human"]["n_imported"]) == (40, 0)
+    with writing(project.engine) as session:  # ten of them saw the judge's label first
+        seen = Vote.id.in_([f"v-{number}" for number in range(10)])
+        session.execute(update(Vote).where(seen).values(origin=ASSISTED, counts=False))
+    _, found = as_json(project, "validate", "dear", "--round", "r")
+    assert found["human"]["n"] == 30
 
 
 def test_compare_shows_the_difference_the_test_and_the_note(project: Project) -> None:
@@ -218,6 +224,23 @@ def test_what_cannot_be_done_is_one_sentence(project: Project, tmp_path: Path) -
     empty = Project.create(tmp_path / "empty")
     with pytest.raises(BadInput, match="no judge has said anything"):
         call(empty, "matrix")
+
+
+def test_what_the_disk_refuses_is_one_line_and_exit_code_two(
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nowhere = tmp_path / "missing" / "ids.txt"
+    asked = ["judge", "cascade", "cheap", "dear", "--threshold", "0.9", "--only", str(nowhere)]
+    monkeypatch.setattr("sys.argv", ["workbench", *asked, "--project", str(project.dir)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.startswith(f"workbench: {nowhere}: No such file or directory; ")
+    assert said.count("\n") == 1
 
 
 def test_a_cascade_from_end_to_end_asks_the_dear_judge_only_where_it_must(
