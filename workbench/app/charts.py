@@ -13,6 +13,9 @@ from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.gate import Gate, GatePath
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
+# Above the plot, at the chart's own edge: placed by the plot's, it lies on the curves after a
+# narrow window was made wide again (its room is then reckoned from the lines that it had).
+LEGEND = {"orientation": "h", "yref": "container", "yanchor": "top", "y": 1.0, "x": 0}
 DECISION_COLOUR = {"TRUST": GREEN, "WARN": RED, "BETWEEN": ORANGE, "UNDECIDED": GREY}
 
 
@@ -24,7 +27,7 @@ def _finish(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=LEGEND,
         hovermode="closest",
     )
     return figure

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from pipelines.agreement.estimate import Estimate
-from workbench.app.charts import BLUE, GREEN, GREY, ORANGE, RED
+from workbench.app.charts import BLUE, GREEN, GREY, LEGEND, ORANGE, RED
 from workbench.app.words import for_chart
 
 # Colour, sign and dash: each principle can be told apart without seeing colours.
@@ -67,7 +67,7 @@ def rounds_figure(lines: Sequence[tuple[str, Sequence[Estimate | None]]]) -> go.
     figure.update_layout(
         height=380,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=LEGEND,
         hovermode="closest",
     )
     return figure

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipelines.agreement.estimate import Estimate
-from workbench.app.charts import BLUE, GREEN, GREY, ORANGE, RED
+from workbench.app.charts import BLUE, GREEN, GREY, LEGEND, ORANGE, RED
 from workbench.app.words import for_chart
 
 # Colour, sign and dash: each run can be told apart without seeing colours.
@@ -296,7 +296,7 @@ def _dress(figure: go.Figure, y: str, x: str, height: int) -> None:
     figure.update_layout(
         height=height,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        legend=LEGEND,
         showlegend=True,
         hovermode="closest",
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from pipelines.agreement.estimate import Estimate
-from workbench.app.charts import BLUE, GREEN, GREY, ORANGE, RED
+from workbench.app.charts import BLUE, GREEN, GREY, LEGEND, ORANGE, RED
 
 _COLOURS = (GREY, BLUE, ORANGE, GREEN, RED)
 _PATTERNS = ("", "/", "x", ".", "\\")  # told apart without colour too
@@ -64,7 +64,7 @@ def bars_figure(series: Sequence[Series], axis: str, line: float | None = None) 
         barmode="group",
         height=130 + 26 * sum(len(rows) for _, rows in series) + 10 * len(groups),
         margin={"l": 10, "r": 24, "t": 30, "b": 10},  # the last tick's label needs room
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "traceorder": "normal"},
+        legend=LEGEND | {"traceorder": "normal"},
     )
     # From the top down, groups and the bars within them.
     figure.update_yaxes(

@@ -229,6 +229,14 @@ def settled(page: Page) -> None:
 PARTS = ("Win rates", "All against all", "Suites", "Examples")
 
 
+LEGENDS_BESIDE = """[...document.querySelectorAll(".js-plotly-plot")].every((chart) => {
+  const legend = chart.querySelector(".legend");
+  if (!legend) return true;
+  const below = legend.getBoundingClientRect().bottom - chart.getBoundingClientRect().top;
+  return below <= chart._fullLayout._size.t;
+})"""
+
+
 @pytest.mark.browser
 def test_the_table_downloads_as_csv_with_every_figure(page: Page) -> None:
     with page.expect_download() as waiting:
@@ -260,6 +268,7 @@ def test_axe_finds_nothing_serious_every_chart_has_a_meaning_and_a_phone_is_wide
             page.wait_for_function(f"{lab.OVER} <= 0", timeout=5_000)
         over.append(page.evaluate(lab.OVER))
         page.set_viewport_size(lab.DESKTOP)
+        page.wait_for_function(LEGENDS_BESIDE)  # also in a window that was narrow before
         page.emulate_media(color_scheme="light")
         page.wait_for_function(f"{lab.BACKGROUND} === {light!r}")
     assert found == []
