@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.config import CONFIG_NAME, RunConfig, load_config
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, ServiceFailed
 from pipelines.store import PairStore
 from workbench.data_files import data_dir
 
@@ -98,12 +98,36 @@ class Project:
 
     @cached_property
     def engine(self) -> "Engine":
-        """The database, migrated."""
+        """The database, migrated.
+
+        Raises:
+            BadInput: The URL is none, or names a kind of database whose driver is missing.
+            ServiceFailed: The database does not answer, or is damaged.
+        """
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
         from workbench.db.migrate import upgrade
         from workbench.db.session import open_engine
 
-        engine = open_engine(self.database_url())
-        upgrade(engine)
+        where = f"{self.dir / CONFIG_NAME}: database.url"
+        try:
+            engine = open_engine(self.database_url())
+            upgrade(engine)
+        except DBAPIError as error:
+            reason = str(error.orig).partition("\n")[0]
+            raise ServiceFailed(
+                f"{where} names a database that cannot be opened ({reason}); start it, mend the "
+                "URL, or move the damaged file away and `workbench restore` a backup"
+            ) from error
+        except ImportError as error:
+            raise BadInput(
+                f"{where} needs a driver that is not there ({error}); install it"
+            ) from error
+        except (SQLAlchemyError, ValueError) as error:  # what it says may quote a password
+            raise BadInput(
+                f"{where} is no database's; write sqlite:///FILE, or "
+                "postgresql+psycopg://NAME@HOST/DATABASE"
+            ) from error
         return engine
 
     def database_url(self) -> str | Path:

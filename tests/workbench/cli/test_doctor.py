@@ -102,6 +102,8 @@ def test_the_database_of_a_project_is_tried(tmp_path: Path, monkeypatch):
     ("line", "what", "code"),
     [
         ('[database]\nurl = "sqlite:////nowhere/at/all/workbench.db"', "database", 3),
+        ('[database]\nurl = "nonsense"', "database", 3),
+        ('[database]\nurl = "oracle+cx_oracle://a/b"', "database", 3),
         ("[colour]\nred = 1", "project", 2),
     ],
 )
