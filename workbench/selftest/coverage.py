@@ -1,8 +1,8 @@
 """Many worlds of each scenario: how often the 95% intervals hold what was planted."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -16,7 +16,6 @@ from workbench.selftest.world import World, draw_world
 LEVEL = 0.95
 # limit: below 95%, not below what is claimed for an interval that is known to be approximate.
 Finding = Literal["holds", "wide", "limit", "short"]
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -140,11 +139,6 @@ def run_scenario(
         for test, count in zip(scenario.tests, rejected, strict=True)
     ]
     return rows, errors
-
-
-def row_as_dict(row: Row | ErrorRow) -> dict[str, Any]:
-    """As JSON."""
-    return asdict(row)
 
 
 def _measured(measure: Callable[[World], Estimate | None], world: World) -> Estimate | None:

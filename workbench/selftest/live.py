@@ -4,11 +4,7 @@ The help desk's pairs are judged by a simulated model over HTTP and labelled by 
 the queue that people use; what the audit then reports is held against what was planted.
 """
 
-import asyncio
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +15,16 @@ from pipelines.agreement.annotations import A, B, IntArray
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import wilson
 from pipelines.agreement.position import labels_by_order, position_bias
-from pipelines.errors import ServiceFailed
 from pipelines.importing import import_file
 from pipelines.judge.budget import Limits
 from pipelines.judge.spec import JudgeSpec
 from pipelines.preferences.combine import combine_judge
 from pipelines.records import PreferencePair
 from pipelines.sandbox.annotators import Annotator, Traits
+from pipelines.sandbox.background import in_background
 from pipelines.sandbox.grammar import draw_reply, draw_situation
 from pipelines.sandbox.judges import STANDARD_SKILL
 from pipelines.sandbox.scoring import true_preference
-from pipelines.sandbox.server import Sandbox, running
 from pipelines.sandbox.traits import ModelTraits
 from workbench.audit.draw import draw_round
 from workbench.audit.evidence import ceiling
@@ -46,7 +41,6 @@ N_PAIRS, N_DRAWN = 400, 200
 OVERLAP = 0.3
 PEOPLE = {"simulated-careful": 0.95, "simulated-average": 0.85, "simulated-hasty": 0.75}
 _START = 1_000_000.0  # Unix seconds: long ago, so that nothing hangs on the clock
-_STARTS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -85,15 +79,11 @@ def live_worlds() -> list[LiveWorld]:
 
 
 def run_live(world: LiveWorld, folder: Path, seed: int) -> list[LiveRow]:
-    """One world, in a new project in `folder`.
-
-    Raises:
-        ServiceFailed: The server did not start.
-    """
+    """One world, in a new project in `folder`."""
     project = Project.create(folder)
     truth = _import_pairs(project, seed)
-    with _served(world.traits, seed) as server:
-        spec = JudgeSpec(name=MODEL, model=MODEL, base_url=server.url, concurrency=16)
+    with in_background({MODEL: world.traits}, seed=seed) as url:
+        spec = JudgeSpec(name=MODEL, model=MODEL, base_url=url, concurrency=16)
         judge_all(project, [spec], (data_dir(),), Limits())
     drawn = draw_round(
         project,
@@ -183,35 +173,3 @@ def _rows(world: LiveWorld, project: Project, truth: IntArray) -> list[LiveRow]:
         planted = float(np.sum(two) / np.sum(both))
         rows.append(LiveRow(world.name, "people: ceiling, decisive", planted, measured))
     return rows
-
-
-@contextmanager
-def _served(traits: ModelTraits, seed: int) -> Iterator[Sandbox]:
-    """The server on a thread of its own, as long as the block lasts."""
-    started, box = threading.Event(), list[Sandbox]()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with running({MODEL: traits}, seed=seed) as server:
-            box.append(server)
-            started.set()
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve())
-        finally:
-            loop.close()
-            started.set()
-
-    thread = threading.Thread(target=run, name="simulated models", daemon=True)
-    thread.start()
-    started.wait(_STARTS_WITHIN_S)
-    if not box:
-        raise ServiceFailed("the simulated models did not start; run the self-test again")
-    try:
-        yield box[0]
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()

@@ -112,7 +112,6 @@ def run_selftest(
 
     Raises:
         BadInput: Too few worlds to say anything.
-        ServiceFailed: The server did not start.
     """
     if n_worlds < _LEAST:
         raise BadInput(f"{n_worlds} worlds say nothing about 95%; use at least {_LEAST}")
