@@ -3,7 +3,8 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from workbench.data_files import data_dir
 from workbench.project import Project
 
 if TYPE_CHECKING:
+    from pipelines.train.online_setup import PreparedOnline
     from pipelines.train.reward_functions import Scorer
+    from pipelines.train.run import Prepared
 
 # The export that suits each method, best first.
 _EXPORTS = {
@@ -26,6 +29,7 @@ _EXPORTS = {
 _PAIRS = ("trl.jsonl", "hf-folder", "curated.jsonl", "curated.parquet")
 
 ONLINE = ("ppo", "a2c", "rloo", "grpo")
+Train = Callable[..., dict[str, Any]]  # (run folder, progress) -> final figures
 
 
 def resolved(project: Project, model: str | None, changes: Sequence[str]) -> TrainSettings:
@@ -90,6 +94,46 @@ def curated_data(project: Project, settings: TrainSettings, method: str) -> Path
     )
 
 
+def prepared_run(
+    method: str,
+    settings: TrainSettings,
+    project: Project,
+    source: Path,
+    shares: Sequence[float] | None = None,
+) -> "tuple[Prepared | PreparedOnline, Train]":
+    """What goes in, checked, and the function that trains with it.
+
+    Args:
+        method: As `workbench train` calls it.
+        settings: `[train]`, resolved.
+        project: The project.
+        source: Rows or prompts.
+        shares: Of a reward model's learning curve.
+
+    Raises:
+        BadInput: Settings, data and models do not fit each other or this machine.
+    """
+    if method in ONLINE:
+        from pipelines.train.online_setup import prepare_online
+
+        online = prepare_online(method, settings, project.dir, source, partial(judge_of, project))
+        if method in ("rloo", "grpo"):
+            from pipelines.train.rl_trl import train_groups
+
+            return online, partial(train_groups, online)
+        from pipelines.train.online import train_online
+
+        return online, partial(train_online, online)
+    from pipelines.train.run import prepare, train
+
+    prepared = prepare(method, settings, project.dir, source)
+    if shares is not None:
+        from pipelines.train.learning_curve import with_learning_curve
+
+        return prepared, partial(with_learning_curve, prepared, shares)
+    return prepared, partial(train, prepared)
+
+
 def _export(path: Path) -> Path | None:
     """The export of this name, as one file or as one for each split; the newer where both are."""
     by_split = path.with_name(f"{path.stem}-train{path.suffix}")
@@ -127,8 +171,6 @@ def judge_of(project: Project, name: str) -> "Scorer":
     Raises:
         BadInput: There is no such judge, it rates no single responses, or nothing bounds its cost.
     """
-    from functools import partial
-
     from pipelines.judge.budget import Budget, Limits
     from pipelines.judge.rater import Rater
     from pipelines.models.opening import build_engine, check_bounded

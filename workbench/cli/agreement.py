@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson
+
 
 def agreement(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A file of preference pairs, or a project.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     unparsed: Annotated[
         Literal["drop", "wrong", "tie"],
         typer.Option(help="Verdicts that failed: left out, counted as wrong, or as ties."),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from workbench.audit.people import Role
 
@@ -14,7 +16,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Invite people by personal links, list them, take access back."
 )
 
-ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
 UrlOption = Annotated[str, typer.Option(help="The address under which people reach the server.")]
 LOCAL_URL = "http://127.0.0.1:8501"
 
@@ -23,7 +24,7 @@ LOCAL_URL = "http://127.0.0.1:8501"
 def add(
     name: Annotated[str, typer.Argument(help="How this person's answers are labelled.")],
     url: UrlOption = LOCAL_URL,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
 ) -> None:
     """Print a personal link that opens the review page; an older link of theirs stops working."""
     _print_link(project, name, "annotator", url)
@@ -33,7 +34,7 @@ def add(
 def owner_link(
     name: Annotated[str, typer.Argument(help="Whose link it is.")] = "owner",
     url: UrlOption = LOCAL_URL,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
 ) -> None:
     """Print a personal link that opens every page."""
     _print_link(project, name, "owner", url)
@@ -41,8 +42,8 @@ def owner_link(
 
 @app.command("list")
 def list_people(
-    project: ProjectOption = Path("."),
-    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    project: ProjectDir = Path("."),
+    as_json: AsJson = False,
 ) -> None:
     """Everybody known here, with what they may open and how many answers stand."""
     from sqlalchemy import func, select
@@ -89,7 +90,7 @@ def list_people(
 @app.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Whose access ends.")],
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
 ) -> None:
     """End somebody's access at once; what they answered stays."""
     from workbench.audit import people

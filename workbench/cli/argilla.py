@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from workbench.cli import argilla_round
+from workbench.cli.options import AsJson, ProjectDir
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Audit in Argilla: a server of this project's own, or one that you have.",
 )
 
-ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 argilla_round.register(app)
@@ -24,7 +23,7 @@ argilla_round.register(app)
 
 @app.command("up")
 def up(
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6900,
     new_password: Annotated[
@@ -36,7 +35,7 @@ def up(
             "--assist", help="Annotators see suggestions; a round voted so cannot be certified."
         ),
     ] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start this project's Argilla server in the background, and print where it is.
 
@@ -77,7 +76,7 @@ def up(
 
 
 @app.command("down")
-def down(project: ProjectOption = Path(".")) -> None:
+def down(project: ProjectDir = Path(".")) -> None:
     """Stop this project's Argilla server; its data stay."""
     from workbench.annotate.server import process
     from workbench.project import Project
@@ -87,7 +86,7 @@ def down(project: ProjectOption = Path(".")) -> None:
 
 
 @app.command("status")
-def status(project: ProjectOption = Path("."), as_json: JsonOption = False) -> None:
+def status(project: ProjectDir = Path("."), as_json: AsJson = False) -> None:
     """Whether this project's Argilla server runs, and where."""
     from workbench.annotate.server import environment, process
     from workbench.project import Project

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir, RoundArgument
+
 if TYPE_CHECKING:
     from pipelines.records import Label
     from workbench.annotate.import_ import Imported
     from workbench.annotate.pull import Pulled
     from workbench.annotate.push import Pushed
 
-ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
-RoundArgument = Annotated[
-    str | None, typer.Argument(metavar="[ROUND]", help="Its name; the newest open one if absent.")
-]
 UrlOption = Annotated[
     str | None,
     typer.Option(help="The server; else ARGILLA_API_URL, else the one that `up` started."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For a program to read.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def push(
     round_name: RoundArgument = None,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     url: UrlOption = None,
     workspace: Annotated[
         str | None, typer.Option(help="The workspace there, made when missing.")
@@ -51,7 +48,7 @@ def push(
         bool,
         typer.Option("--assist", help="Show the AI's labels; the round can then not be certified."),
     ] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the pairs of an open round that wait for labels to Argilla, blind.
 
@@ -109,7 +106,7 @@ def _pushed_lines(pushed: "Pushed", project: Path) -> list[str]:
 
 def pull(
     round_name: RoundArgument = None,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     url: UrlOption = None,
     watching: Annotated[
         bool, typer.Option("--watch", help="Again and again, until all is answered; Ctrl+C ends.")
@@ -117,7 +114,7 @@ def pull(
     every: Annotated[
         float, typer.Option(min=1.0, help="With --watch: seconds between two looks.")
     ] = 30.0,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read what people answered in Argilla into the round. Again changes nothing, loses nothing."""
     from workbench.annotate.pull import pull as pull_round
@@ -194,7 +191,7 @@ def _pulled_lines(pulled: "Pulled", project: Path) -> list[str]:
 
 def import_(
     dataset: Annotated[str, typer.Argument(help="The dataset's name.")],
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     url: UrlOption = None,
     workspace: Annotated[
         str | None, typer.Option(help="Its workspace, where several have such a dataset.")
@@ -214,7 +211,7 @@ def import_(
         list[str] | None,
         typer.Option(help="What an option means: OPTION=A, =B or =tie; may be repeated."),
     ] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take a dataset that people labelled in Argilla: its pairs, their labels, its suggestions."""
     from workbench.annotate.import_ import import_dataset

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir, RoundArgument
 from workbench.cli.plan import plan_command
 
 app = typer.Typer(
@@ -14,18 +15,12 @@ app = typer.Typer(
     help="The human audit: draw pairs for people to label, and certify the AI labels, or refuse.",
 )
 
-ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
-RoundArgument = Annotated[
-    str | None, typer.Argument(metavar="[ROUND]", help="Its name; the newest open one if absent.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="For a program to read.")]
-
 app.command("plan")(plan_command)
 
 
 @app.command("draw")
 def draw(
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     label: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +63,7 @@ def draw(
         list[str] | None, typer.Option(help="Leave out the pairs that this round drew.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw pairs for people to label. What is not said here comes from project.toml.
 
@@ -125,7 +120,7 @@ def draw(
 @app.command("extend")
 def extend(
     round_name: RoundArgument = None,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     n: Annotated[int | None, typer.Option("--n", min=1, help="How many more pairs.")] = None,
     share: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Or what share of all pairs more.")
@@ -133,7 +128,7 @@ def extend(
     stratum: Annotated[
         Literal["main", "safety"], typer.Option(help="Which population to draw more of.")
     ] = "main",
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw more pairs along the round's own order; the gate stays valid."""
     from pipelines.errors import BadInput
@@ -153,8 +148,8 @@ def extend(
 @app.command("status")
 def status(
     round_name: RoundArgument = None,
-    project: ProjectOption = Path("."),
-    as_json: JsonOption = False,
+    project: ProjectDir = Path("."),
+    as_json: AsJson = False,
 ) -> None:
     """What a round's gate says so far. For the owner: annotators see counts only."""
     from workbench.audit.reading import read_round
@@ -171,11 +166,11 @@ def status(
 @app.command("certify")
 def certify(
     round_name: RoundArgument = None,
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     out: Annotated[
         Path | None, typer.Option(help="Write the certificate (JSON) into this file.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Certify the AI labels, or refuse: exit code 0 for TRUST, 1 for everything else.
 
@@ -199,8 +194,8 @@ def certify(
 @app.command("verify")
 def verify(
     certificate: Annotated[Path, typer.Argument(help="A file that `audit certify` wrote.")],
-    project: ProjectOption = Path("."),
-    as_json: JsonOption = False,
+    project: ProjectDir = Path("."),
+    as_json: AsJson = False,
 ) -> None:
     """Replay the draw and compute the certificate again: exit code 0 if all matches, else 1."""
     from workbench.audit.certificate_file import read_certificate
@@ -219,7 +214,7 @@ def verify(
 
 
 @app.command("close")
-def close(round_name: RoundArgument = None, project: ProjectOption = Path(".")) -> None:
+def close(round_name: RoundArgument = None, project: ProjectDir = Path(".")) -> None:
     """Close a round: nobody is asked for more labels. Its votes and decision stay."""
     from workbench.audit.rounds import close_round
     from workbench.project import Project
@@ -228,7 +223,7 @@ def close(round_name: RoundArgument = None, project: ProjectOption = Path(".")) 
 
 
 @app.command("list")
-def list_(project: ProjectOption = Path("."), as_json: JsonOption = False) -> None:
+def list_(project: ProjectDir = Path("."), as_json: AsJson = False) -> None:
     """Every round of the project."""
     from workbench.audit.rounds import list_rounds
     from workbench.cli.audit_text import list_lines

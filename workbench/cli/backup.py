@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-ProjectOption = Annotated[Path, typer.Option(help="The project folder.")]
+from workbench.cli.options import ProjectDir
 
 
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
 ) -> None:
     """Copy the project's database (votes, people, rounds) to FILE; the server may run meanwhile."""
     from workbench.db.backup import back_up
@@ -24,7 +24,7 @@ def backup(
 
 def restore(
     file: Annotated[Path, typer.Argument(help="What `workbench backup` wrote.")],
-    project: ProjectOption = Path("."),
+    project: ProjectDir = Path("."),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Put FILE back in place of the project's database; answers given since then are set aside."""

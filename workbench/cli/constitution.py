@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.options import AsJson
+
 if TYPE_CHECKING:
     from pipelines.constitution.check import ConstitutionDiff, Problem
     from pipelines.constitution.records import Constitution
@@ -18,7 +20,6 @@ app = typer.Typer(
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="constitution.toml, or the name of a shipped one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _BAD = 2
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import BadInput
+from workbench.cli.options import INTERRUPTED
 
 if TYPE_CHECKING:
     from workbench.demo.place import Build, Kind, MadeDemo, OnStage
 
 HOST = "127.0.0.1"
-INTERRUPTED = 130  # as a shell reports it
 _FOLDERS: "dict[Kind, Path]" = {
     "help desk": Path("demo"),
     "sample": Path("demo-sample"),

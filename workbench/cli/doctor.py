@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson
+
 if TYPE_CHECKING:
     from workbench.cli.diagnosis import Check
 
@@ -14,7 +16,7 @@ def doctor(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="A file of preference pairs.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     format: Annotated[
         Literal["pairs", "trl", "hh", "ultrafeedback", "wins"] | None,
         typer.Option(help="The file's format; detected when absent."),

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ServiceFailed
+from workbench.cli.options import (
+    INTERRUPTED,
+    AsJson,
+    BudgetUsd,
+    EstimateOnly,
+    MaxRequests,
+    ProjectDir,
+    RetryFailed,
+    limits_of,
+)
 
 if TYPE_CHECKING:
     from pipelines.generate.runner import GenerateRun
     from pipelines.judge.runner import JudgeRun
     from workbench.evaluating.run import Evaluated, Plan
-
-INTERRUPTED = 130  # as a shell reports it
 
 
 def evaluate(
@@ -25,7 +33,7 @@ def evaluate(
             help="Names of models or training runs, the first is before; else evaluate.policies.",
         ),
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     name: Annotated[str, typer.Option(help="The evaluation's; its folder's.")] = "evaluation",
     judge: Annotated[
         list[str] | None, typer.Option(help="A judge; may repeat. All that compare if absent.")
@@ -36,28 +44,19 @@ def evaluate(
     prompts: Annotated[
         str | None, typer.Option(metavar="WHAT", help="Instead of evaluate.prompts.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say tokens, price and time; ask nothing.")
-    ] = False,
-    budget_usd: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop before this many dollars are spent.")
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many requests.")
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again what failed before.")
-    ] = False,
+    dry_run: EstimateOnly = False,
+    budget_usd: BudgetUsd = None,
+    max_requests: MaxRequests = None,
+    retry_failed: RetryFailed = False,
     suites: Annotated[
         bool, typer.Option("--list-suites", help="List the suites there are, and end.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare policies on held-out prompts; run it again after people labelled, or if cut off.
 
     Example: workbench evaluate sft dpo --suite red-team --suite over-refusal
     """
-    from pipelines.judge.budget import Limits
     from workbench.cli.evaluate_text import found_lines, suite_lines, undone_lines
     from workbench.cli.judge_text import standing_bar
     from workbench.evaluating.run import evaluate as run_evaluation
@@ -69,10 +68,7 @@ def evaluate(
         print("\n".join(suite_lines(opened)))
         return
     own = opened.config.evaluate
-    limits = Limits(
-        own.budget_usd if budget_usd is None else budget_usd,
-        own.max_requests if max_requests is None else max_requests,
-    )
+    limits = limits_of(own, budget_usd, max_requests)
     planned = plan(opened, name, policies or (), judge or (), suite or (), prompts, limits)
     if dry_run:
         _dry_run(planned, as_json)

@@ -35,7 +35,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "backup": ("workbench backup people.db",),
     "restore": ("workbench restore people.db",),
     "judge run": ("workbench judge", "workbench judge my-judge --budget-usd 5"),
-    "judge export-batch": ("workbench judge export-batch my-judge batch.jsonl",),
+    "judge export-batch": ("workbench judge export-batch my-judge batch",),
     "judge import-batch": ("workbench judge import-batch my-judge answers.jsonl",),
     "judge validate": ("workbench judge validate my-judge",),
     "judge compare": ("workbench judge compare my-judge other-judge",),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from workbench.export.run import Export
     from workbench.project import Project
@@ -17,7 +19,7 @@ def export(
         Literal["trl", "jsonl", "parquet", "hf-folder", "kto", "pairs"],
         typer.Argument(help="trl and kto feed TRL's trainers; pairs can be imported again."),
     ],
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     out: Annotated[
         Path | None, typer.Option(help="The file (hf-folder: the folder) to write.")
     ] = None,
@@ -70,7 +72,7 @@ def export(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write curated data: human labels override the AI's, policies are explicit, losses counted."""
     from dataclasses import replace

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import ServiceFailed
+from workbench.cli.options import (
+    INTERRUPTED,
+    AsJson,
+    BudgetUsd,
+    EstimateOnly,
+    MaxRequests,
+    ProjectDir,
+    RetryFailed,
+    limits_of,
+)
 
 if TYPE_CHECKING:
     from pipelines.generate.prompts import PromptFile
     from workbench.generating import Generated
 
-INTERRUPTED = 130  # as a shell reports it
 _REJECTS_SHOWN = 5
 
 
@@ -22,7 +31,7 @@ def generate(
         list[str] | None,
         typer.Argument(metavar="[MODEL]...", help="Of [[models]]; by default generate.models."),
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     prompts: Annotated[
         str | None,
         typer.Option(
@@ -36,19 +45,11 @@ def generate(
     no_pairs: Annotated[
         bool, typer.Option("--no-pairs", help="Make no pairs of the candidates.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say tokens, price and time; ask nothing.")
-    ] = False,
-    budget_usd: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop before this many dollars are spent.")
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many requests.")
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Sample again what failed before.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    dry_run: EstimateOnly = False,
+    budget_usd: BudgetUsd = None,
+    max_requests: MaxRequests = None,
+    retry_failed: RetryFailed = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask models for several responses to each prompt, and make pairs of them to be judged.
 
@@ -57,7 +58,6 @@ def generate(
     from dataclasses import asdict
 
     from pipelines.generate.prompts import read_prompts
-    from pipelines.judge.budget import Limits
     from workbench import generating
     from workbench.cli.generate_text import estimate_lines, generated_lines, warnings
     from workbench.cli.judge_text import standing_bar
@@ -68,10 +68,7 @@ def generate(
     own = opened.config.generate
     wanted = generating.samplings(opened, generating.chosen_models(opened, models or ()), n)
     read = read_prompts(prompts_path(prompts or own.prompts, opened.dir), strict)
-    limits = Limits(
-        own.budget_usd if budget_usd is None else budget_usd,
-        own.max_requests if max_requests is None else max_requests,
-    )
+    limits = limits_of(own, budget_usd, max_requests)
     _say_rejects(read)
     about = {
         "source": read.source,
@@ -123,9 +120,7 @@ def _end(done: "Generated") -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def prompts(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def prompts(as_json: AsJson = False) -> None:
     """List the prompt sets that ship, for `workbench generate --prompts NAME`."""
     from workbench.prompt_sets import prompt_sets
 

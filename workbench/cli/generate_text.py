@@ -6,7 +6,7 @@ from pipelines.generate.estimate import Estimate
 from pipelines.generate.prompts import PromptFile
 from pipelines.generate.runner import GenerateRun
 from pipelines.judge.budget import Limits
-from workbench.cli.judge_text import ENDED, duration
+from workbench.cli.judge_text import ENDED, duration, limit_lines, price_words, spent_words
 from workbench.generating import Generated
 
 
@@ -36,21 +36,11 @@ def estimate_lines(read: PromptFile, found: Sequence[Estimate], limits: Limits) 
         )
         lines.append(f"  {'tokens':10} {one.prompt_tokens:>14,} in")
         lines.append(f"  {'':10} {one.completion_tokens:>14,} out, {how[one.measured]}")
-        if one.usd is None or one.most_usd is None:
-            lines.append(f"  {'price':10} {'unknown':>14} set usd_per_1m_input and _output")
-        else:
-            lines.append(f"  {'price':10} {one.usd:>14,.2f} USD, at most {one.most_usd:,.2f}")
+        lines.append(f"  {'price':10} {price_words(one.usd, one.most_usd)}")
         lines.append(f"  {'time':10} {duration(one.seconds):>14} {speed[one.speed]}")
     usd = sum(one.usd or 0.0 for one in found)
-    if limits.budget_usd is not None and usd > limits.budget_usd:
-        lines.append(
-            f"all of it costs about {usd:,.2f} USD; the run stops before {limits.budget_usd:,.2f} "
-            "(budget_usd)"
-        )
     n_requests = sum(one.n_requests for one in found)
-    if limits.max_requests is not None and n_requests > limits.max_requests:
-        lines.append(f"the run stops after {limits.max_requests:,} requests (max_requests)")
-    return [*lines, "dry run: nothing asked"]
+    return [*lines, *limit_lines(usd, n_requests, limits), "dry run: nothing asked"]
 
 
 def generated_lines(read: PromptFile, done: Generated) -> list[str]:
@@ -64,14 +54,9 @@ def generated_lines(read: PromptFile, done: Generated) -> list[str]:
             + (f", failed: {failed}" if failed else "")
             + (f", {run.n_pending:,} prompts pending" if run.n_pending else "")
         )
-        spent = run.spent
-        cost = f"{spent.usd:,.4f} USD"
-        if spent.n_unpriced:
-            cost += f" and {spent.n_unpriced:,} requests without a price"
         lines.append(
             f"  {ENDED.get(run.ended, run.ended)}: {run.n_new:,} new in {duration(run.seconds)}, "
-            f"{spent.requests:,} requests, {spent.prompt_tokens:,} tokens in, "
-            f"{spent.completion_tokens:,} out, {cost}"
+            f"{spent_words(run.spent)}"
         )
         if run.n_aside or run.n_near_identical:
             lines.append(

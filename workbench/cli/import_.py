@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from pipelines.importing import ImportSummary
     from workbench.project import Project
@@ -22,7 +24,7 @@ def import_(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE...", help="Files of preference pairs.")
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     format: Annotated[
         Literal["pairs", "trl", "hh", "ultrafeedback", "wins"] | None,
         typer.Option(help="The files' format; detected when absent."),
@@ -49,7 +51,7 @@ def import_(
     annotator: Annotated[
         list[str] | None, typer.Option(help="With --labels: only this person's; may be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take pairs, or people's labels, into the project. The same file again changes nothing."""
     from pipelines.errors import BadInput

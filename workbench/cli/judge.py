@@ -9,13 +9,21 @@ import typer
 from typer.core import TyperGroup
 
 from pipelines.errors import BadInput, ServiceFailed
+from workbench.cli.options import (
+    INTERRUPTED,
+    AsJson,
+    BudgetUsd,
+    EstimateOnly,
+    MaxRequests,
+    ProjectDir,
+    RetryFailed,
+    limits_of,
+)
 
 if TYPE_CHECKING:
     from pipelines.judge.budget import Limits
     from pipelines.judge.spec import JudgeSpec
     from workbench.project import Project
-
-INTERRUPTED = 130  # as a shell reports it
 
 
 class _RunByDefault(TyperGroup):
@@ -36,25 +44,16 @@ app = typer.Typer(
 Names = Annotated[
     list[str] | None, typer.Argument(help="Judges of project.toml; all of them when absent.")
 ]
-ProjectDir = Annotated[Path, typer.Option(help="The project folder.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed before.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-BudgetUsd = Annotated[
-    float | None, typer.Option(min=0.0, help="Stop before this many dollars are spent.")
-]
 DespiteBatches = Annotated[
     bool, typer.Option("--despite-batches", help="Ask also what is out in a batch.")
 ]
-MaxRequests = Annotated[int | None, typer.Option(min=1, help="Stop after this many requests.")]
 
 
 @app.command("run")
 def run(
     names: Names = None,
     project: ProjectDir = Path("."),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say tokens, price and time; ask nothing.")
-    ] = False,
+    dry_run: EstimateOnly = False,
     budget_usd: BudgetUsd = None,
     max_requests: MaxRequests = None,
     retry_failed: RetryFailed = False,
@@ -70,7 +69,7 @@ def run(
 
     opened = Project.open(project)
     specs = chosen_judges(opened, names)
-    limits = _limits(opened, budget_usd, max_requests)
+    limits = limits_of(opened.config.judging, budget_usd, max_requests)
     ids = _ids(only)
     from workbench.judging import fitness_warnings
 
@@ -101,7 +100,7 @@ def export_batch(
 
     opened = Project.open(project)
     (spec,) = chosen_judges(opened, [name])
-    limits = _limits(opened, budget_usd, max_requests)
+    limits = limits_of(opened.config.judging, budget_usd, max_requests)
     check_bounded(spec, limits.max_requests)
     question, _ = question_for(opened, spec, _folders(opened))
     done = export_batches(
@@ -178,16 +177,6 @@ def chosen_judges(opened: "Project", names: list[str] | None) -> list["JudgeSpec
         if name not in known:
             raise BadInput(f'no judge "{name}" in project.toml; there are: {", ".join(known)}')
     return [known[name] for name in dict.fromkeys(names or known)]
-
-
-def _limits(opened: "Project", budget_usd: float | None, max_requests: int | None) -> "Limits":
-    from pipelines.judge.budget import Limits
-
-    own = opened.config.judging
-    return Limits(
-        own.budget_usd if budget_usd is None else budget_usd,
-        own.max_requests if max_requests is None else max_requests,
-    )
 
 
 def _folders(opened: "Project") -> tuple[Path, ...]:

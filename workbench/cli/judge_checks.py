@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -17,12 +19,10 @@ if TYPE_CHECKING:
 
 NOT_TRUSTED = 1
 
-ProjectDir = Annotated[Path, typer.Option(help="The project folder.")]
 RoundName = Annotated[
     str | None, typer.Option("--round", help="Only this round's votes, no imported labels.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of random choices.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Judges = Annotated[
     list[str] | None, typer.Argument(help="Judges; all that have verdicts when absent.")
 ]

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from workbench.cli.judge_checks import (
-    AsJson,
     Judges,
-    ProjectDir,
     RoundName,
     Seed,
     open_judged,
     print_json,
 )
+from workbench.cli.options import AsJson, ProjectDir
 
 if TYPE_CHECKING:
     from pipelines.agreement.annotations import Annotations

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from pipelines.judge.budget import Limits
 from pipelines.judge.estimate import Estimate
+from pipelines.judge.log import Spend
 from pipelines.judge.runner import JudgeRun, Standing
 
 _PATIENCE_S = 2.0
@@ -76,21 +77,24 @@ def estimate_lines(found: Sequence[Estimate], limits: Limits) -> list[str]:
         lines.append(
             f"  {'':10} {one.completion_tokens:>14,} out, at most {one.most_completion_tokens:,}"
         )
-        if one.usd is None or one.most_usd is None:
-            lines.append(f"  {'price':10} {'unknown':>14} set usd_per_1m_input and _output")
-        else:
-            lines.append(f"  {'price':10} {one.usd:>14,.2f} USD, at most {one.most_usd:,.2f}")
+        lines.append(f"  {'price':10} {price_words(one.usd, one.most_usd)}")
         lines.append(f"  {'time':10} {duration(one.seconds):>14} {speed[one.speed]}")
     usd = sum(one.usd or 0.0 for one in found)
+    n_requests = sum(one.n_requests for one in found)
+    return [*lines, *limit_lines(usd, n_requests, limits), "dry run: nothing asked"]
+
+
+def limit_lines(usd: float, n_requests: int, limits: Limits) -> list[str]:
+    """Which limits stop a run before its end; usd of what has a price."""
+    lines = []
     if limits.budget_usd is not None and usd > limits.budget_usd:
         lines.append(
             f"all of it costs about {usd:,.2f} USD; the run stops before {limits.budget_usd:,.2f} "
             "(budget_usd)"
         )
-    n_requests = sum(one.n_requests for one in found)
     if limits.max_requests is not None and n_requests > limits.max_requests:
         lines.append(f"the run stops after {limits.max_requests:,} requests (max_requests)")
-    return [*lines, "dry run: nothing asked"]
+    return lines
 
 
 def run_lines(runs: Sequence[JudgeRun]) -> list[str]:
@@ -103,15 +107,10 @@ def run_lines(runs: Sequence[JudgeRun]) -> list[str]:
             + (f", failed: {failed}" if failed else "")
             + (f", {run.n_pending:,} pending" if run.n_pending else "")
         )
-        spent = run.spent
-        cost = f"{spent.usd:,.4f} USD"
-        if spent.n_unpriced:
-            cost += f" and {spent.n_unpriced:,} requests without a price"
         rate = f"{run.n_new / run.seconds:,.0f}/s" if run.seconds and run.n_new else "-"
         lines.append(
             f"  {ENDED.get(run.ended, run.ended)}: {run.n_new:,} new in "
-            f"{duration(run.seconds)} ({rate}), {spent.requests:,} requests, "
-            f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out, {cost}"
+            f"{duration(run.seconds)} ({rate}), {spent_words(run.spent)}"
         )
         if run.n_out:
             lines.append(
@@ -138,6 +137,24 @@ def warnings(runs: Sequence[JudgeRun]) -> list[str]:
                 "judgments are made again"
             )
     return lines
+
+
+def price_words(usd: float | None, most_usd: float | None) -> str:
+    """An estimated price in a column; None where the model has none."""
+    if usd is None or most_usd is None:
+        return f"{'unknown':>14} set usd_per_1m_input and _output"
+    return f"{usd:>14,.2f} USD, at most {most_usd:,.2f}"
+
+
+def spent_words(spent: Spend) -> str:
+    """What a run asked, and what it cost as far as its requests have a price."""
+    line = (
+        f"{spent.requests:,} requests, {spent.prompt_tokens:,} tokens in, "
+        f"{spent.completion_tokens:,} out, {spent.usd:,.4f} USD"
+    )
+    if spent.n_unpriced:
+        line += f" and {spent.n_unpriced:,} requests without a price"
+    return line
 
 
 def duration(seconds: float) -> str:

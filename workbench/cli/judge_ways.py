@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from workbench.cli.judge_checks import AsJson, ProjectDir, open_judged, print_json
+from workbench.cli.judge_checks import open_judged, print_json
+from workbench.cli.options import AsJson, ProjectDir
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Store nothing.")]
 

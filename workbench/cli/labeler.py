@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Train a judge on people's labels, and label all pairs with it.")
 
-ProjectDir = Annotated[Path, typer.Option(help="The project folder.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the labeler is called.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("fit")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pairs(
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     label: Annotated[
         str | None, typer.Option(help="The AI label: a judge's name, majority or mean.")
     ] = None,
@@ -21,7 +23,7 @@ def pairs(
         str | None, typer.Option(help="Only this round's votes; all rounds when absent.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; write nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Correct, filter, weigh and split the pairs, as the section pairs of project.toml says."""
     from workbench.cli.progress import count_progress

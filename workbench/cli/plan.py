@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson
+
 if TYPE_CHECKING:
     from pipelines.agreement.plan import Planner, PlanRow
     from pipelines.config import AuditSection
@@ -66,7 +68,7 @@ def plan_command(
     chart: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a chart into this file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program to read.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How many labels and hours a round needs, and how it will end, for plausible agreements.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,10 +15,10 @@ _MIN_WIDTH = 120  # where stdout is no terminal, so that a pipe gets whole lines
 
 
 def report(
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     html: Annotated[Path | None, typer.Option(help="Also write a self-contained web page.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that page.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Imports, judges, agreement, rounds and certificates, costs and labels saved."""
     from pipelines.errors import BadInput

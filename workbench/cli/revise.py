@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.errors import ServiceFailed
+from workbench.cli.options import INTERRUPTED, AsJson, BudgetUsd, MaxRequests, ProjectDir, limits_of
 
 if TYPE_CHECKING:
     from pipelines.agreement.estimate import Estimate
@@ -18,15 +19,13 @@ if TYPE_CHECKING:
     from pipelines.judge.budget import Limits
     from workbench.revising import Outputs
 
-INTERRUPTED = 130  # as a shell reports it
-
 
 def revise(
     source: Annotated[
         str | None,
         typer.Argument(help='"candidates", "pairs", or a JSONL file of prompt and response.'),
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say requests, tokens and price; ask nothing.")
     ] = False,
@@ -40,22 +39,17 @@ def revise(
         int | None, typer.Option(min=0, help="A random few each round; 0: all.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many responses.")] = None,
-    budget_usd: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop before this many dollars are spent.")
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many requests.")
-    ] = None,
+    budget_usd: BudgetUsd = None,
+    max_requests: MaxRequests = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Begin those anew in which something failed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Criticise each response by every principle, revise it, and again, until all of them hold.
 
     Stop it any time; the next run goes on and repeats nothing finished.
     """
-    from pipelines.judge.budget import Limits
     from workbench.cli.judge_text import standing_bar
     from workbench.project import Project
     from workbench.revising import estimated, revise_all, set_up
@@ -69,10 +63,7 @@ def revise(
         "principles_per_round": principles_per_round,
     }
     section = own.model_copy(update={key: one for key, one in given.items() if one is not None})
-    limits = Limits(
-        own.budget_usd if budget_usd is None else budget_usd,
-        own.max_requests if max_requests is None else max_requests,
-    )
+    limits = limits_of(own, budget_usd, max_requests)
     setup = set_up(opened, section, limit)
     if dry_run:
         _print_estimate(estimated(opened, setup, retry_failed), limits, section, as_json)
@@ -131,6 +122,8 @@ def _print_estimate(
 def _print_run(run: "ReviseRun", outputs: "Outputs | None", as_json: bool) -> None:
     from dataclasses import asdict
 
+    from workbench.cli.judge_text import spent_words
+
     if run.torn_bytes:
         print(
             f"workbench: the log's last line was torn ({run.torn_bytes:,} bytes), as after a kill; "
@@ -151,11 +144,9 @@ def _print_run(run: "ReviseRun", outputs: "Outputs | None", as_json: bool) -> No
             body["written"] = {**asdict(outputs.written), "files": files}
         print(json.dumps(body, indent=1, ensure_ascii=False))
         return
-    spent = run.spent
     print(
         f"{run.n_done:,} of {run.n_wanted:,} responses done ({run.n_new:,} new in "
-        f"{run.seconds:,.1f} s, {spent.requests:,} requests, {spent.prompt_tokens:,} tokens in, "
-        f"{spent.completion_tokens:,} out, {spent.usd:,.4f} USD)"
+        f"{run.seconds:,.1f} s, {spent_words(run.spent)})"
     )
     if run.ended != "done":
         print(f"ended: {run.ended}; run it again to go on, what is done is not asked again")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.errors import BadInput
+from workbench.cli.options import INTERRUPTED, AsJson, ProjectDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.running.run import Asked, Told
     from workbench.running.task import Bars
 
-WAITING, INTERRUPTED = 1, 130
+WAITING = 1
 
 
 def run(
@@ -25,7 +26,7 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[STAGE]...", help="Only these; else those of [run], or all steps."),
     ] = None,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     recipe: Annotated[
         str | None, typer.Option(help="A recipe that ships, or a file; `list` lists them.")
     ] = None,
@@ -45,7 +46,7 @@ def run(
         int | None, typer.Option(min=1, max=20, help="Instead of the recipe's rounds.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say the steps; do nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the stages in order; what is done and has not changed is skipped.
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 Count = Annotated[int, typer.Argument(metavar="N", min=1, help="How many.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
 Out = Annotated[Path | None, typer.Option("--out", help="A file instead of the screen.")]
@@ -56,7 +58,7 @@ def train_model(
     batch: Annotated[int, typer.Option(min=1, help="Demonstrations in a step.")] = 64,
     skill: Skill = 0.65,
     seed: Seed = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train the tiny language model from scratch: some 80 seconds of one core (needs torch)."""
     _require_torch()
@@ -82,7 +84,7 @@ def train_model(
 
 
 def annotate(
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     round: Annotated[
         str | None, typer.Option(help="The round; the newest open one when absent.")
     ] = None,
@@ -97,7 +99,7 @@ def annotate(
         float, typer.Option(min=0.0, max=1.0, help="Of the round's pairs, in queue order.")
     ] = 1.0,
     seed: Seed = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let simulated people label a round of the sandbox's pairs, at the queue that people use."""
     from pipelines.sandbox.annotators import QUALITIES, parse_annotators

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.cli.options import AsJson
+
 
 def selftest(
     quick: Annotated[bool, typer.Option("--quick", help="A minute: 200 worlds a row.")] = False,
@@ -19,7 +21,7 @@ def selftest(
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Plant biases, errors and people in simulated worlds, audit them, and compare.
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from pipelines.errors import BadInput
+from workbench.cli.options import ProjectDir
 
 if TYPE_CHECKING:
     import uvicorn
@@ -27,7 +28,7 @@ GOODBYE_S = 2
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8501,
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     public_url: Annotated[
         str | None,
         typer.Option(

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from workbench.cli.options import AsJson, ProjectDir
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from pipelines.train.online_setup import PreparedOnline
     from pipelines.train.run import Prepared
     from pipelines.train.settings import TrainSettings
-    from workbench.project import Project
-
-    Train = Callable[..., dict[str, Any]]
 
 _WHOSE = {"human": "held-out human labels", "all": "all held-out labels"}
 
@@ -24,7 +23,7 @@ Method = Literal["sft", "reward", "dpo", "kto", "orpo", "ppo", "a2c", "rloo", "g
 
 def train(
     method: Annotated[Method, typer.Argument(help="What to train, and how.")],
-    project: Annotated[Path, typer.Option(help="The project folder.")] = Path("."),
+    project: ProjectDir = Path("."),
     model: Annotated[
         str | None, typer.Option(help="Folder or hub name of the model to start from.")
     ] = None,
@@ -57,7 +56,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check data, model and memory; train nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a model on curated data; cut off, the same command goes on.
 
@@ -71,6 +70,7 @@ def train(
         curated_data,
         numbers,
         one_speaks,
+        prepared_run,
         resolved,
         shares_of,
         sweep,
@@ -97,7 +97,7 @@ def train(
     folders = {run: run_named(opened.dir, run) for run, _ in wanted}
     # All are checked before the first is trained.
     prepared = [
-        (run, each, *_prepared(method, each, opened, source, shares)) for run, each in wanted
+        (run, each, *prepared_run(method, each, opened, source, shares)) for run, each in wanted
     ]
     speaks = one_speaks()
     for _, each, checked, _ in prepared:
@@ -122,40 +122,6 @@ def train(
         print(json.dumps(results if shaping else results[0], indent=1, ensure_ascii=False))
     elif shaping is not None:
         print("\n".join(_table([each for _, each in wanted], method, results)))
-
-
-def _prepared(
-    method: str,
-    settings: "TrainSettings",
-    project: "Project",
-    source: Path,
-    shares: "list[float] | None",
-) -> "tuple[Prepared | PreparedOnline, Train]":
-    """What goes in, checked, and the function that trains with it."""
-    from functools import partial
-
-    from workbench.training import ONLINE, judge_of
-
-    if method in ONLINE:
-        from pipelines.train.online_setup import prepare_online
-
-        online = prepare_online(method, settings, project.dir, source, partial(judge_of, project))
-        if method in ("rloo", "grpo"):
-            from pipelines.train.rl_trl import train_groups
-
-            return online, partial(train_groups, online)
-        from pipelines.train.online import train_online
-
-        return online, partial(train_online, online)
-    from pipelines.train.run import prepare
-    from pipelines.train.run import train as train_model
-
-    prepared = prepare(method, settings, project.dir, source)
-    if shares is not None:
-        from pipelines.train.learning_curve import with_learning_curve
-
-        return prepared, partial(with_learning_curve, prepared, shares)
-    return prepared, partial(train_model, prepared)
 
 
 def _outcome(result: "Mapping[str, Any]") -> "Iterator[str]":

@@ -65,13 +65,14 @@ def train(task: Task) -> Did:
     from pipelines.train.needs import require_trainers
 
     require_trainers()
-    from workbench.running.training import prepared_run
+    from workbench.training import prepared_run
 
     step, project = task.step, task.project
     settings = train_settings(task)
     source = train_data(task)
     folder = run_folder(project, step)
-    asked, train_model = prepared_run(str(step.method), settings, project, source)
+    prepared, train_model = prepared_run(str(step.method), settings, project, source)
+    asked = prepared.asked
     with task.bars.counting(f"train {step.called}") as on_step:
         result = train_model(folder, on_step)
     rows = ", ".join(f"{n:,} {split}" for split, n in asked["n_rows"].items())
