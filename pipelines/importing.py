@@ -5,17 +5,15 @@ atomic rename. Killed before that, the store is as it was, and the next import r
 that the manifest does not name.
 """
 
-import fcntl
 import hashlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from pipelines.config import RunConfig
+from pipelines.disk import sole
 from pipelines.errors import BadInput
 from pipelines.formats.containers import OnBytes
 from pipelines.formats.ids import Register
@@ -144,36 +142,24 @@ def _take_rows(intake: Intake, store: PairStore, rows: Iterator[Row | Reject]) -
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One import at a time. The system frees the lock of a killed process by itself.
+    """One import at a time.
 
     A disk that is full or read-only is told as such; what was written is removed by then.
     """
+
+    def busy(process: str) -> BadInput:
+        return BadInput(
+            f"{folder}: another import is running (process {process}); wait until it is done"
+        )
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("a+", encoding="utf-8") as file, _sole(file, folder):
+        with (folder / "lock").open("a+", encoding="utf-8") as file, sole(file, busy):
             yield
     except OSError as error:
         raise BadInput(
             f"{folder}: cannot be written ({error.strerror or error}); nothing was imported"
         ) from error
-
-
-@contextmanager
-def _sole(file: IO[str], folder: Path) -> Iterator[None]:
-    """The lock is this process's until the block ends; its file says whose it is."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        raise BadInput(
-            f"{folder}: another import is running (process {file.read().strip() or 'unknown'});"
-            " wait until it is done"
-        ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    yield
-    file.truncate(0)
 
 
 def _remove_orphans(store: PairStore) -> None:

@@ -1,7 +1,6 @@
 """New parts of a store while they are being written: rows in, files out, everything counted."""
 
 import json
-import os
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO, Self
 
 import pyarrow.parquet as pq
 
+from pipelines.disk import sync
 from pipelines.formats.fingerprints import is_empty, is_identical
 from pipelines.formats.ids import Admission, Standing
 from pipelines.formats.rejects import Reject
@@ -229,12 +229,3 @@ class RejectsFile:
         if self._file is not None:
             self._file.close()
             self._partial.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

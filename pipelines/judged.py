@@ -5,7 +5,6 @@ whole pairs stay as cheap to read as without them. A judge's file exists when th
 names it; a new one takes its place in the one step in which the manifest is replaced.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -19,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.disk import sole, sync
 from pipelines.errors import BadInput
 from pipelines.manifest import JudgedFile
 from pipelines.preferences.annotations import FAILURE_CODES, LABEL_CODES, ORDER_CODES
@@ -103,7 +103,7 @@ def _replace(store: "PairStore", judge: str, tables: Iterator[pa.Table]) -> int:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        _sync_folder(folder)
+        sync(folder)
         made = JudgedFile(
             judge=judge, file=name, n_verdicts=n_verdicts, n_failed=n_failed, sha256=digest
         )
@@ -202,26 +202,13 @@ def _remove_strays(folder: Path, named: set[str]) -> None:
             path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """The lock of imports: waits until one that is running is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("a+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with (folder / "lock").open("a+", encoding="utf-8") as file, sole(file):
             yield
-            file.truncate(0)
     except OSError as error:
         raise BadInput(
             f"{folder}: cannot be written ({error.strerror or error}); "

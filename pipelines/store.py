@@ -11,7 +11,6 @@ which many may share a machine, never needs them.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipelines.agreement.annotations import NONE, Annotations
+from pipelines.disk import sync, write_whole
 from pipelines.errors import BadInput
 from pipelines.judged import put_by_id, put_by_row
 from pipelines.manifest import ImportRun, JudgedFile, Manifest, Part
@@ -83,17 +83,8 @@ class PairStore:
         self._commit(self.manifest().model_copy(update={"judged": tuple(judged)}))
 
     def _commit(self, manifest: Manifest) -> None:
-        partial = self.manifest_path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(manifest.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.manifest_path)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_whole(self.manifest_path, manifest.model_dump_json(indent=1))
+        sync(self.folder)
 
     def __len__(self) -> int:
         return sum(part.n_pairs for part in self.manifest().parts)

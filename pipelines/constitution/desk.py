@@ -13,7 +13,7 @@ from pipelines.constitution.loop import Call, Loop, Role
 from pipelines.constitution.trajectory import Trajectory
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend, step_line
-from pipelines.judge.work import Stop
+from pipelines.judge.stop import Stop
 from pipelines.models.completions import Price
 from pipelines.models.engine import Reply, Request
 

@@ -15,19 +15,18 @@ from typing import Any
 from pipelines.constitution.desk import Counter, Desk, Ticket
 from pipelines.constitution.log import LOG_NAME, Done, LogState, Mark, read_state, read_trajectory
 from pipelines.constitution.loop import RevisePlan, Role, revise
-from pipelines.constitution.manifest import ReviseEntry, ReviseManifest, read_manifest
+from pipelines.constitution.manifest import ReviseEntry, read_manifest
 from pipelines.constitution.trajectory import Response, Trajectory
 from pipelines.errors import ServiceFailed, WorkbenchError
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent, write_manifest
-from pipelines.judge.runner import Standing
+from pipelines.judge.manifest import Ended, Spent, with_run, write_manifest
+from pipelines.judge.runner import Standing, now_and_then
 from pipelines.judge.stop import GRACE_S, StopSignal
+from pipelines.judge.work import until_stopped
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
 from pipelines.provenance import git_revision, program_version
-
-_TICK_S = 0.2  # between two reports of how far it is
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,6 @@ async def run_revise(
     log = JudgmentLog(folder.log)
     try:
         state = read_state(folder.log, plan_hash)
-        spent_before = asdict(state.spent)
         before = read_manifest(folder.manifest)
         entry = ReviseEntry(
             started_at=time.time(),
@@ -122,8 +120,8 @@ async def run_revise(
             version=program_version(),
             git_revision=git_revision(),
         )
-        write_manifest(folder.manifest, _with(before, entry, spent_before))
-        started, last_told = time.perf_counter(), 0.0
+        write_manifest(folder.manifest, with_run(before, entry, state.spent))
+        started = time.perf_counter()
         n_before = sum(state.attempt(key, retry_failed) is None for key in wanted)
         n_new = n_failed = 0
 
@@ -140,14 +138,8 @@ async def run_revise(
             n_new += 1
             n_failed += failed
 
-        def on_change() -> None:
-            nonlocal last_told
-            now = time.monotonic()
-            if on_standing is not None and now - last_told >= _TICK_S:
-                last_told = now
-                on_standing(standing())
-
         fresh = _tickets(responses(), plan, plan_hash, state, retry_failed)
+        on_change = now_and_then(on_standing, standing)
         desk = Desk(fresh, log, state, budget, on_done, on_change)
         ended, error = await _answer(desk, cast, stop or StopSignal())
         if on_standing is not None:
@@ -164,8 +156,7 @@ async def run_revise(
             "spent": Spent.model_validate(asdict(desk.spent)),
         }
     )
-    total = {name: value + getattr(desk.spent, name) for name, value in spent_before.items()}
-    write_manifest(folder.manifest, _with(before, entry, total))
+    write_manifest(folder.manifest, with_run(before, entry, state.spent, desk.spent))
     if error is not None and not isinstance(error, ServiceFailed):
         raise error
     done = [state.done[key] for key in wanted if key in state.done]
@@ -235,22 +226,4 @@ async def _answer(desk: Desk, cast: Cast, stop: StopSignal) -> tuple[Ended, Work
         for task in done:
             task.result()
 
-    task = asyncio.create_task(all_of_them())
-    stop.watch(desk, task)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not stop.asked:
-            raise
-        return "interrupted", None
-    except ServiceFailed as error:
-        return "service", error
-    except WorkbenchError as error:
-        return "failed", error
-    return desk.stopped or "done", None
-
-
-def _with(manifest: ReviseManifest, entry: ReviseEntry, spent: Mapping[str, Any]) -> ReviseManifest:
-    return manifest.model_copy(
-        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(spent)}
-    )
+    return await until_stopped(desk, all_of_them(), stop)

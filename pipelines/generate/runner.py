@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.errors import BadInput, ServiceFailed, WorkbenchError
+from pipelines.errors import BadInput, ServiceFailed
 from pipelines.generate.desk import Desk, Ticket
 from pipelines.generate.draw import Sampling, draw
 from pipelines.generate.log import LOG_NAME, LogState, Mark, read_drawn, read_state
@@ -21,16 +21,14 @@ from pipelines.generate.reading import CANDIDATES_NAME
 from pipelines.generate.records import Prompt
 from pipelines.judge.budget import Budget
 from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent, write_manifest
-from pipelines.judge.runner import Standing
+from pipelines.judge.manifest import Ended, Spent, with_run, write_manifest
+from pipelines.judge.runner import Standing, now_and_then
 from pipelines.judge.stop import StopSignal
 from pipelines.judge.work import answer
 from pipelines.models.engine import Engine
 from pipelines.models.opening import price_of
 from pipelines.models.spec import hash_of
 from pipelines.provenance import git_revision, program_version
-
-_TICK_S = 0.2  # between two reports of how far it is
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,10 @@ async def run_generate(
     log = JudgmentLog(folder.log)
     try:
         state = read_state(folder.log, sampling)
-        spent_before = asdict(state.spent)
         before = read_manifest(folder.manifest, spec.name)
         entry = _entry(prompts, sampling, budget)
-        write_manifest(folder.manifest, _with(before, entry, spent_before))
-        started, last_told = time.perf_counter(), 0.0
+        write_manifest(folder.manifest, with_run(before, entry, state.spent))
+        started = time.perf_counter()
         due = pending(prompts.prompts, sampling, state, retry_failed)
         n_before = len(prompts.prompts) - len(due)
 
@@ -125,16 +122,10 @@ async def run_generate(
                 time.perf_counter() - started,
             )
 
-        def on_change() -> None:
-            nonlocal last_told
-            now = time.monotonic()
-            if on_standing is not None and now - last_told >= _TICK_S:
-                last_told = now
-                on_standing(standing())
-
         fresh = _tickets(due, sampling, state, folder.log)
+        on_change = now_and_then(on_standing, standing)
         desk = Desk(fresh, log, state, budget, price_of(spec), on_change)
-        ended, error = await _ask(desk, engine, bool(due), stop or StopSignal())
+        ended, error = await answer(desk, engine, bool(due), stop or StopSignal())
         if on_standing is not None and ended != "failed":
             on_standing(standing())
         seconds = time.perf_counter() - started
@@ -153,8 +144,7 @@ async def run_generate(
             "spent": Spent.model_validate(asdict(desk.spent)),
         }
     )
-    total = {name: value + getattr(desk.spent, name) for name, value in spent_before.items()}
-    manifest = _with(before, entry, total)
+    manifest = with_run(before, entry, state.spent, desk.spent)
     write_manifest(folder.manifest, manifest)
     _publish(folder, state, manifest)
     if error is not None and not isinstance(error, ServiceFailed):
@@ -206,19 +196,6 @@ def pending(
     return due
 
 
-async def _ask(
-    desk: Desk, engine: Callable[[], Engine], due: bool, stop: StopSignal
-) -> tuple[Ended, WorkbenchError | None]:
-    """How the asking ended. No model is loaded for nothing."""
-    if not due:
-        return "done", None
-    try:
-        opened = engine()
-    except WorkbenchError as error:
-        return "failed", error
-    return await answer(desk, opened, stop)
-
-
 def _tickets(
     due: Sequence[Prompt], sampling: Sampling, state: LogState, log: Path
 ) -> Iterator[Ticket]:
@@ -267,12 +244,4 @@ def _entry(prompts: PromptFile, sampling: Sampling, budget: Budget) -> GenerateE
         n_prompts=len(prompts.prompts),
         version=program_version(),
         git_revision=git_revision(),
-    )
-
-
-def _with(
-    manifest: GenerateManifest, entry: GenerateEntry, spent: dict[str, float]
-) -> GenerateManifest:
-    return manifest.model_copy(
-        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(spent)}
     )

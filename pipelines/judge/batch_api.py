@@ -19,7 +19,7 @@ from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.desk import Ticket
 from pipelines.judge.index import LogIndex
 from pipelines.judge.log import JudgmentLog, Mark, Spend, judged_line, step_line
-from pipelines.judge.manifest import Spent, read_manifest, write_manifest
+from pipelines.judge.manifest import Spent, read_manifest, with_run, write_manifest
 from pipelines.judge.runner import (
     JudgeFolder,
     Question,
@@ -27,7 +27,6 @@ from pipelines.judge.runner import (
     publish,
     run_entry,
     tickets,
-    with_run,
 )
 from pipelines.models.completions import (
     Price,
@@ -105,7 +104,7 @@ def export_batches(
     n_judgments = n_tokens = 0
     most_usd = 0.0
     try:
-        for ticket in tickets(store, question, index, retry_failed):
+        for ticket in tickets(store, question, index, index.pending(retry_failed)):
             before = writer.n_requests
             judgment = _go_on(ticket, index, lambda number, place: None)
             if judgment is not None:
@@ -176,7 +175,7 @@ def import_batches(
             "spent": Spent.model_validate(asdict(taking.spent)),
         }
     )
-    write_manifest(folder.manifest, with_run(before, entry, index, taking.spent))
+    write_manifest(folder.manifest, with_run(before, entry, index.spent, taking.spent))
     publish(folder, store, question, index)
     take_back(folder.path, question.hash, index, answers.found)
     return BatchImport(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from pipelines.judge.desk import Ticket
 from pipelines.judge.index import TODO, LogIndex
@@ -67,9 +68,7 @@ def take_back(
         for line, place in _places(folder, spec_hash, index)
         if place is None or (place not in back and index.state[place] == TODO)
     ]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(f"{line}\n" for line in left), encoding="ascii")
-    partial.replace(path)
+    write_whole(path, "".join(f"{line}\n" for line in left))
 
 
 def _places(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from pipelines.store import PairStore
 
@@ -69,9 +70,7 @@ def write_record(project_dir: Path, record: DerivedRecord) -> None:
     path = _path(project_dir, record.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(record.model_dump_json(indent=1), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, record.model_dump_json(indent=1))
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); make room") from error
 

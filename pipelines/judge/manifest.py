@@ -1,13 +1,15 @@
 """What a judge's runs were: `runs/judge/<judge>/manifest.json`, replaced whole, never half."""
 
-import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from pipelines.judge.budget import Bound
+from pipelines.judge.log import Spend
 
 Ended = Literal["running", "done", "interrupted", "service", "failed", "killed"] | Bound
 
@@ -114,11 +116,14 @@ def read_runs(path: Path, empty: Kept, kept: str) -> Kept:
     return found.model_copy(update={"runs": runs})
 
 
+def with_run(manifest: Kept, entry: AnyRun, *spent: Spend) -> Kept:
+    """The manifest with this run as its last, and all that was ever spent: before it, and in it."""
+    total = {one.name: sum(getattr(part, one.name) for part in spent) for one in fields(Spend)}
+    return manifest.model_copy(
+        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(total)}
+    )
+
+
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(manifest.model_dump_json(indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, manifest.model_dump_json(indent=1))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import ServiceFailed, WorkbenchError
+from pipelines.errors import ServiceFailed
 from pipelines.judge.batches_out import read_out
 from pipelines.judge.budget import Budget
 from pipelines.judge.desk import Desk, Steps, Ticket
@@ -22,11 +22,11 @@ from pipelines.judge.index import LogIndex, iter_judgments, read_index
 from pipelines.judge.log import LOG_NAME, JudgmentLog, Mark, Spend
 from pipelines.judge.manifest import (
     Ended,
-    JudgeManifest,
     Published,
     RunEntry,
     Spent,
     read_manifest,
+    with_run,
     write_manifest,
 )
 from pipelines.judge.spec import JudgeSpec
@@ -93,6 +93,22 @@ class JudgeRun:
     n_damaged: int
 
 
+def now_and_then(
+    on_standing: Callable[[Standing], None] | None, standing: Callable[[], Standing]
+) -> Callable[[], None]:
+    """Tells how far a run is whenever it is called, but a few times a second at most."""
+    last_told = 0.0
+
+    def tell() -> None:
+        nonlocal last_told
+        now = time.monotonic()
+        if on_standing is not None and now - last_told >= _TICK_S:
+            last_told = now
+            on_standing(standing())
+
+    return tell
+
+
 class JudgeFolder:
     """The files of one judge in a project."""
 
@@ -144,9 +160,10 @@ async def run_judge(
         index = index_of(folder, question, store, despite_batches)
         before = read_manifest(folder.manifest, spec.name)
         entry = run_entry(question, asdict(budget.limits), index)
-        write_manifest(folder.manifest, with_run(before, entry, index, None))
+        write_manifest(folder.manifest, with_run(before, entry, index.spent))
         started = time.perf_counter()
-        n_before = index.n_wanted - int(index.pending(retry_failed).sum())
+        pending = index.pending(retry_failed)
+        n_before = index.n_wanted - int(pending.sum())
 
         def standing() -> Standing:
             return Standing(
@@ -159,18 +176,12 @@ async def run_judge(
                 time.perf_counter() - started,
             )
 
-        last_told = 0.0
-
-        def on_change() -> None:
-            nonlocal last_told
-            now = time.monotonic()
-            if on_standing is not None and now - last_told >= _TICK_S:
-                last_told = now
-                on_standing(standing())
-
-        fresh = tickets(store, question, index, retry_failed, only)
+        if only is not None:
+            pending &= only[:, None]
+        fresh = tickets(store, question, index, pending)
+        on_change = now_and_then(on_standing, standing)
         desk = Desk(fresh, log, index, budget, question.price, on_change)
-        ended, error = await _ask_pending(desk, engine, index.pending(retry_failed), only, stop)
+        ended, error = await answer(desk, engine, bool(pending.any()), stop or StopSignal())
         if on_standing is not None:
             on_standing(standing())
         seconds = time.perf_counter() - started
@@ -186,7 +197,7 @@ async def run_judge(
         )
     finally:
         log.close()
-    write_manifest(folder.manifest, with_run(before, entry, index, desk.spent))
+    write_manifest(folder.manifest, with_run(before, entry, index.spent, desk.spent))
     publish(folder, store, question, index)
     if error is not None and not isinstance(error, ServiceFailed):
         raise error
@@ -206,23 +217,6 @@ async def run_judge(
         torn_bytes=log.torn_bytes,
         n_damaged=index.n_damaged,
     )
-
-
-async def _ask_pending(
-    desk: Desk,
-    engine: Callable[[], Engine],
-    pending: npt.NDArray[np.bool_],
-    only: npt.NDArray[np.bool_] | None,
-    stop: StopSignal | None,
-) -> tuple[Ended, WorkbenchError | None]:
-    """How the asking ended. No engine is opened, and no model loaded, for nothing."""
-    if not (pending if only is None else pending & only[:, None]).any():
-        return "done", None
-    try:
-        opened = engine()
-    except WorkbenchError as error:
-        return "failed", error
-    return await answer(desk, opened, stop or StopSignal())
 
 
 def index_of(
@@ -263,13 +257,17 @@ def tickets(
     store: PairStore,
     question: Question,
     index: LogIndex,
-    retry_failed: bool,
-    only: npt.NDArray[np.bool_] | None = None,
+    pending: npt.NDArray[np.bool_],
 ) -> Iterator[Ticket]:
-    """Every pending judgment, by pair; one row group of pairs in memory at a time."""
-    spec_hash, pending = question.hash, index.pending(retry_failed)
-    if only is not None:
-        pending = pending & only[:, None]
+    """Every pending judgment, by pair; one row group of pairs in memory at a time.
+
+    Args:
+        store: The project's pairs.
+        question: What is asked.
+        index: What the log holds.
+        pending: Shape (n_pairs, n_orders).
+    """
+    spec_hash = question.hash
     rows: npt.NDArray[np.bool_] = np.logical_or.reduce(pending, axis=1)
     for row, pair in store.iter_texts(rows):
         if pair.id is None:
@@ -291,18 +289,6 @@ def run_entry(question: Question, limits: dict[str, Any], index: LogIndex) -> Ru
         n_wanted=index.n_wanted,
         version=program_version(),
         git_revision=git_revision(),
-    )
-
-
-def with_run(
-    manifest: JudgeManifest, entry: RunEntry, index: LogIndex, spent: Spend | None
-) -> JudgeManifest:
-    """The manifest with this run as its last, and all that was ever spent."""
-    total = asdict(index.spent)
-    for name, value in asdict(spent or Spend()).items():
-        total[name] += value
-    return manifest.model_copy(
-        update={"runs": (*manifest.runs, entry), "spent": Spent.model_validate(total)}
     )
 
 

@@ -3,11 +3,18 @@
 import asyncio
 from typing import Literal, Protocol
 
+from pipelines.judge.budget import Bound
+
 GRACE_S = 10.0  # for what is in flight
+
+
+Stop = Literal["interrupted"] | Bound
 
 
 class Stoppable(Protocol):
     """Whoever asks: it can be told to ask nothing more."""
+
+    stopped: Stop | None  # why it asks nothing more
 
     def stop(self, reason: Literal["interrupted"], /) -> None:
         """Ask nothing more; what is in flight may still come."""

@@ -9,19 +9,17 @@ it stopped.
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pipelines.errors import ServiceFailed, WorkbenchError
-from pipelines.judge.budget import Bound, Budget
+from pipelines.judge.budget import Budget
 from pipelines.judge.log import Head, JudgmentLog, Spend, step_line
 from pipelines.judge.manifest import Ended
-from pipelines.judge.stop import StopSignal
+from pipelines.judge.stop import Stop, Stoppable, StopSignal
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine, Reply, Request
-
-Stop = Literal["interrupted"] | Bound
 
 HeadT = TypeVar("HeadT", bound=Head)
 Outcome = TypeVar("Outcome")
@@ -197,16 +195,36 @@ class WorkDesk(ABC, Generic[WorkT, Outcome]):
 
 
 async def answer(
-    desk: WorkDesk[Any, Any], engine: Engine, stop: StopSignal
+    desk: WorkDesk[Any, Any], engine: Callable[[], Engine], due: bool, stop: StopSignal
 ) -> tuple[Ended, WorkbenchError | None]:
-    """Let the engine answer until nothing is left, or something stops it."""
+    """Let the engine answer until nothing is left, or something stops it.
+
+    Args:
+        desk: Asks, and takes the replies.
+        engine: Opens who answers.
+        due: Whether anything is to be asked: no engine is opened, and no model loaded, for nothing.
+        stop: Calling it ends the run cleanly.
+    """
+    if not due:
+        return "done", None
+    try:
+        opened = engine()
+    except WorkbenchError as error:
+        return "failed", error
 
     async def exchange() -> None:
-        async with aclosing(engine.ask(desk)) as replies:
+        async with aclosing(opened.ask(desk)) as replies:
             async for key, reply in replies:
                 desk.take(key, reply)
 
-    task = asyncio.create_task(exchange())
+    return await until_stopped(desk, exchange(), stop)
+
+
+async def until_stopped(
+    desk: Stoppable, exchange: Coroutine[Any, Any, None], stop: StopSignal
+) -> tuple[Ended, WorkbenchError | None]:
+    """How the exchange with the engines ended."""
+    task = asyncio.create_task(exchange)
     stop.watch(desk, task)
     try:
         await task
