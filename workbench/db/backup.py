@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -133,9 +132,19 @@ def _check(database: str | Path, source: Path) -> None:
 def _run_postgres(program: str, database: str, *arguments: str) -> None:
     url = make_url(database)
     found = _binary(program)
+    # All of the URL, or another server's database of this name would be meant; but by environment
+    # its password: what stands on a command line can be read by everybody.
+    place = URL.create(
+        "postgresql",
+        username=url.username,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        query=url.query,
+    ).render_as_string()
     done = subprocess.run(
-        [str(found), "--no-password", f"--dbname={url.database}", *arguments],
-        env=_environment(url),
+        [str(found), "--no-password", f"--dbname={place}", *arguments],
+        env=os.environ | ({"PGPASSWORD": url.password} if url.password else {}),
         capture_output=True,
         text=True,
         check=False,
@@ -156,14 +165,3 @@ def _binary(program: str) -> Path:
     if not installed:
         raise BadInput(f"{program} is not installed; install PostgreSQL's client programs")
     return installed[-1]
-
-
-def _environment(url: URL) -> Mapping[str, str]:
-    """The connection, by environment: a password on a command line can be read by everybody."""
-    settings = {
-        "PGHOST": url.host,
-        "PGPORT": str(url.port) if url.port else None,
-        "PGUSER": url.username,
-        "PGPASSWORD": url.password,
-    }
-    return os.environ | {name: value for name, value in settings.items() if value}

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, make_url, select
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
 
@@ -163,6 +163,18 @@ def test_a_database_that_cannot_be_reached_is_an_outside_failure(
     with pytest.raises(ServiceFailed, match="pg_dump failed"):
         back_up(f"{database_url}_missing", tmp_path / "copy")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.postgres
+def test_the_server_is_the_urls_wherever_the_url_names_it(
+    database: str | Path, tmp_path: Path
+) -> None:
+    if isinstance(database, Path):
+        return
+    url = make_url(database)
+    named = f"postgresql+psycopg://{url.username}@/{url.database}?host={url.host}&port={url.port}"
+    back_up(named, tmp_path / "copy")
+    assert (tmp_path / "copy").stat().st_size > 0
 
 
 def test_the_commands_copy_and_put_back(tmp_path: Path) -> None:
