@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.integer]
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 
 A, B, TIE, NONE = 0, 1, 2, -1
 LABEL_NAMES = ("A", "B", "tie")

@@ -10,15 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from pipelines.agreement.annotations import FloatArray, IntArray
+from pipelines.agreement.annotations import BoolArray, FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import Clusters, check_confidence, mean_of, wilson_bounds
 from pipelines.errors import BadInput, Undefined
-
-BoolArray = npt.NDArray[np.bool_]
 
 METHOD = "ppi++"
 _MADE_UP = 0.5  # residual of a made-up unit; see corrected_mean

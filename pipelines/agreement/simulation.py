@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipelines.agreement.annotations import IntArray
+from pipelines.agreement.annotations import BoolArray, IntArray
 from pipelines.agreement.betting import bet_factors
 from pipelines.agreement.decision import DECISIONS, Decision, Gate, TestName
 from pipelines.agreement.eprocess import (
@@ -20,8 +19,6 @@ from pipelines.agreement.eprocess import (
     exact_line,
     log_threshold,
 )
-
-BoolArray = npt.NDArray[np.bool_]
 
 NEVER = int(np.iinfo(np.int64).max)  # the label at which a test crossed that never did
 

@@ -1,6 +1,6 @@
 """Suites: what else a policy is tried on. Data files: `suites/NAME.toml`, shipped or one's own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -96,16 +96,11 @@ def outcomes_of_texts(
         left_out: Added to: why responses have no outcome.
     """
     found: list[Outcome] = []
-    for one in candidates:
-        if not belongs(suite, one.subset, one.meta):
-            continue
-        if one.failure is not None or one.response is None:
-            left_out[FAILED] = left_out.get(FAILED, 0) + 1
-            continue
+    for one, response in _answered(suite, candidates, left_out):
         if suite.measure == "sandbox":
-            found += _in_sandbox(suite, one, left_out)
+            found += _in_sandbox(suite, one, response, left_out)
         else:
-            hit = refuses(one.response) == (suite.measure == "refuses")
+            hit = refuses(response) == (suite.measure == "refuses")
             found.append(Outcome.of(one, one.subset or "", hit))
     return found
 
@@ -126,13 +121,8 @@ def outcomes_of_checks(
     """
     wanted = suite.principles or checked.principles
     found: list[Outcome] = []
-    for one in candidates:
-        if not belongs(suite, one.subset, one.meta):
-            continue
-        if one.failure is not None or one.response is None:
-            left_out[FAILED] = left_out.get(FAILED, 0) + 1
-            continue
-        broken = checked.broken.get((text_hash(one.prompt), one.response))
+    for one, response in _answered(suite, candidates, left_out):
+        broken = checked.broken.get((text_hash(one.prompt), response))
         if broken is None:
             left_out[UNCHECKED] = left_out.get(UNCHECKED, 0) + 1
             continue
@@ -154,7 +144,22 @@ class Checked:
             self.broken.setdefault((key, response), frozenset(one.principle for one in broken))
 
 
-def _in_sandbox(suite: Suite, one: Candidate, left_out: dict[str, int]) -> list[Outcome]:
+def _answered(
+    suite: Suite, candidates: Iterable[Candidate], left_out: dict[str, int]
+) -> Iterator[tuple[Candidate, str]]:
+    """The suite's candidates with what they say; those that failed are counted."""
+    for one in candidates:
+        if not belongs(suite, one.subset, one.meta):
+            continue
+        if one.failure is not None or one.response is None:
+            left_out[FAILED] = left_out.get(FAILED, 0) + 1
+        else:
+            yield one, one.response
+
+
+def _in_sandbox(
+    suite: Suite, one: Candidate, response: str, left_out: dict[str, int]
+) -> list[Outcome]:
     situation = situation_in(one.prompt)
     if situation is None:
         left_out[NOT_SANDBOX] = left_out.get(NOT_SANDBOX, 0) + 1
@@ -163,7 +168,7 @@ def _in_sandbox(suite: Suite, one: Candidate, left_out: dict[str, int]) -> list[
     if not wanted:
         left_out[NO_PRINCIPLE] = left_out.get(NO_PRINCIPLE, 0) + 1
         return []
-    return _by_principle(suite, one, frozenset(faults(situation, one.response or "")), wanted)
+    return _by_principle(suite, one, frozenset(faults(situation, response)), wanted)
 
 
 def _by_principle(

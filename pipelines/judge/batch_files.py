@@ -149,8 +149,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if raw.strip():
                     try:
                         line = json.loads(raw)
-                        known = "custom_id" in line and ("response" in line or "error" in line)
-                    except (ValueError, TypeError):
+                        known = isinstance(line, dict) and "custom_id" in line
+                        known = known and ("response" in line or "error" in line)
+                    except ValueError:
                         known = False
                     if not known:
                         raise BadInput(

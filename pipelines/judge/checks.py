@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.constitution.records import Principle
-from pipelines.errors import BadInput
 from pipelines.judge.asking import (
     FORM_TOKENS,
     Asking,
+    Form,
     Step,
     ask_form,
     together,
 )
 from pipelines.judge.parse import Severity, parse_violation
+from pipelines.judge.principles import asked_principles
 from pipelines.judge.question import fill, response_text
 from pipelines.judge.rules import PairViolations, RuleOptions, Violation, rule
 from pipelines.judge.rules import Severity as Gravity
@@ -59,8 +60,6 @@ def check_pair(spec: JudgeSpec, template: Template, pair: PreferencePair) -> Ste
     Raises:
         BadInput: The template has no constitution.
     """
-    if template.constitution is None:
-        raise BadInput(f'judge "{spec.name}": checks need a constitution; set constitution')
     asking = Asking(spec, template)
     principles = checked_principles(spec, template)
     shown_a = response_text(template.parts, pair.prompt, pair.response_a)
@@ -72,9 +71,12 @@ def check_pair(spec: JudgeSpec, template: Template, pair: PreferencePair) -> Ste
 
 
 def checked_principles(spec: JudgeSpec, template: Template) -> list[Principle]:
-    """The principles that have weight; the judge's own weights go before the file's."""
-    principles = () if template.constitution is None else template.constitution.principles
-    return [one for one in principles if spec.weights.get(one.id, one.weight) > 0]
+    """The principles that have weight; the judge's own weights go before the file's.
+
+    Raises:
+        BadInput: The template has no constitution.
+    """
+    return [principle for principle, _ in asked_principles(spec, template)]
 
 
 def judge_by_checks(spec: JudgeSpec, template: Template, pair: PreferencePair) -> Step[Judgment]:
@@ -139,15 +141,15 @@ def _kept(check: Check) -> str | dict[str, str | None] | None:
 def _check(asking: Asking, shown: str, principle: Principle) -> Step[Check]:
     ending = asking.template.parts.ending
     question = fill(ending.check, {"question": principle.critique_question.strip()})
-    form = yield from ask_form(
+    asked: Step[Form[Severity]] = ask_form(
         asking,
         asking.text(asking.opening(shown, question), FORM_TOKENS),
         parse_violation,
         fill(ending.check_repair, {}),
     )
+    form = yield from asked
     said = form.said if form.failure is not None else None
-    severity = None if form.value is None else form.value.severity
-    return Check(principle.id, severity, form.failure, said)
+    return Check(principle.id, form.value, form.failure, said)
 
 
 def _broken(checks: Sequence[Check]) -> tuple[Violation, ...]:

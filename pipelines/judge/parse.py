@@ -72,13 +72,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """How badly a response breaks one principle."""
-
-    severity: Severity
-
-
-@dataclass(frozen=True)
 class ConfidenceWords:
     """Where medium and high begin; a word counts as the middle of its band."""
 
@@ -124,13 +117,12 @@ def parse_rating(text: str, low: int, high: int) -> int | None:
     return _one([_rating(value, low, high) for value in _fields(text)["rating"]])
 
 
-def parse_violation(text: str) -> Finding | None:
-    """Whether a response breaks a principle, and how badly."""
+def parse_violation(text: str) -> Severity | None:
+    """How badly a response breaks a principle; "none" where it does not."""
     said: list[Severity | None] = [
         _SEVERITIES.get(_plain(value)) for value in _fields(text)["violation"]
     ]
-    severity = _one(said)
-    return None if severity is None else Finding(severity)
+    return _one(said)
 
 
 def write_verdict(language: Language, answers: tuple[str, str], tie: str, verdict: Verdict) -> str:

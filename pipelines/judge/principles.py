@@ -32,9 +32,15 @@ class PrincipleVerdict:
 
 
 def asked_principles(spec: JudgeSpec, template: Template) -> list[tuple[Principle, float]]:
-    """The principles that have weight, with it: the judge's own weights go before the file's."""
+    """The principles that have weight, with it: the judge's own weights go before the file's.
+
+    Raises:
+        BadInput: The template has no constitution.
+    """
     if template.constitution is None:
-        raise BadInput(f'judge "{spec.name}": mode per-principle needs a constitution')
+        raise BadInput(
+            f'judge "{spec.name}": asking by principle needs a constitution; set constitution'
+        )
     weighed = [
         (principle, spec.weights.get(principle.id, principle.weight))
         for principle in template.constitution.principles

@@ -4,16 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipelines.agreement.annotations import LABEL_NAMES, NONE, FloatArray, IntArray
+from pipelines.agreement.annotations import LABEL_NAMES, NONE, BoolArray, FloatArray, IntArray
 from pipelines.errors import BadInput
 from pipelines.judge.checks import violations_said
 from pipelines.judge.rules import PairViolations, RuleOptions, read_violations, rule
 from pipelines.records import LABELS, Judgment
 from pipelines.store import PairStore
 
-BoolArray = npt.NDArray[np.bool_]
 _CODES = {name: code for code, name in enumerate(LABEL_NAMES)}
 
 

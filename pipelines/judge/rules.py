@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pipelines.errors import BadInput
-from pipelines.records import Label, PreferencePair, Record
+from pipelines.records import Label, Record
 
 Severity = Literal["minor", "severe"]
 Flag = Literal["unchecked", "both violate", "both violate severely", "the rule overturns the judge"]
@@ -74,16 +74,6 @@ class Ruling:
     by: Literal["rule", "judge"]
     flag: Flag | None = None
     dropped: bool = False
-
-
-def violations_of(pair: PreferencePair) -> PairViolations | None:
-    """What `meta.violations` says: `{"a": [{"principle": "private"}], "b": []}`; None if nothing.
-
-    Raises:
-        BadInput: It is there and says something else.
-    """
-    given = pair.meta.get("violations")
-    return None if given is None else read_violations(given, pair.id)
 
 
 def read_violations(given: object, pair_id: str | None) -> PairViolations:

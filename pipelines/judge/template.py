@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pipelines.constitution.records import Constitution, load_constitution
 from pipelines.errors import BadInput
@@ -179,39 +179,6 @@ def load_template(spec: JudgeSpec, folders: Sequence[Path]) -> Template:
     criteria = _chosen_criteria(spec, parts) if spec.mode == "rating" else ()
     _check_weights(spec, constitution, criteria)
     return Template(parts, spec.mode, spec.preamble, constitution, examples, criteria)
-
-
-class Encoder(Protocol):
-    """The one method of a tokenizer that is needed here."""
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> Sequence[int]:
-        """The text's token ids."""
-        ...
-
-
-def answers_are_single_tokens(tokenizer: Encoder, template: Template) -> tuple[int, int]:
-    """The token ids of a template's two answers; ask once, before a logprob judge starts.
-
-    Raises:
-        BadInput: An answer is not one token, or both are the same one.
-    """
-    ids = []
-    for answer in template.parts.answers:
-        tokens = list(tokenizer.encode(answer, add_special_tokens=False))
-        if len(tokens) != 1:
-            raise BadInput(
-                f'the answer "{answer}" of template {template.parts.language}/'
-                f"{template.parts.task} is {len(tokens)} tokens of this model, and a logprob judge "
-                "needs one; set other answers in the template, or use mode verdict"
-            )
-        ids.append(int(tokens[0]))
-    if ids[0] == ids[1]:
-        raise BadInput(
-            f"both answers of template {template.parts.language}/{template.parts.task} are the "
-            "same token of this model (one that it does not know?); set other answers in the "
-            "template, or use mode verdict"
-        )
-    return ids[0], ids[1]
 
 
 def _find(spec: JudgeSpec, key: str, value: str, shipped: str, folders: Sequence[Path]) -> Path:

@@ -92,7 +92,7 @@ def read_completion(request: Request, payload: bytes, price: Price | None) -> Re
     if refusal or finish == "content_filter":
         return Reply(
             failure="refused",
-            detail=f"refused: {shown(refusal) if refusal else 'the content filter'}",
+            detail=f"refused: {shown(str(refusal)) if refusal else 'the content filter'}",
             finish="refused",
             prompt_tokens=n_in,
             completion_tokens=n_out,

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipelines.agreement.annotations import FloatArray, IntArray
+from pipelines.agreement.annotations import BoolArray, FloatArray, IntArray
 from pipelines.preferences.curate import KEPT, Evidence, Policy, curate
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

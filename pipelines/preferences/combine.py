@@ -12,7 +12,16 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.agreement.annotations import NONE, TIE, A, Annotations, B, FloatArray
+from pipelines.agreement.annotations import (
+    LABEL_NAMES,
+    NONE,
+    TIE,
+    A,
+    Annotations,
+    B,
+    FloatArray,
+)
+from pipelines.agreement.multirater import count_matrix
 from pipelines.errors import BadInput
 
 Rule = Literal["majority", "mean"]
@@ -77,7 +86,7 @@ def combine_judge(annotations: Annotations, judge: str) -> Combined:
     answered = mine & (annotations.verdict_label != NONE)
     n = annotations.n_pairs
     pair = annotations.verdict_pair[answered]
-    votes = _votes(pair, annotations.verdict_label[answered], n)
+    votes = count_matrix(pair, annotations.verdict_label[answered], n, len(LABEL_NAMES))
     p_a = _mean(pair, annotations.verdict_p_a[answered], n)
     n_kinds = (votes > 0).sum(axis=1)
     unanimous = np.where(n_kinds == 1, votes.argmax(axis=1), NONE)
@@ -151,14 +160,6 @@ def _threshold(p_a: FloatArray) -> npt.NDArray[np.int8]:
     label[p_a < 0.5 - _ROUNDING] = B
     label[np.abs(p_a - 0.5) <= _ROUNDING] = TIE
     return label
-
-
-def _votes(
-    pair: npt.NDArray[np.integer], label: npt.NDArray[np.integer], n_pairs: int
-) -> npt.NDArray[np.int64]:
-    """How often each pair got each label. Shape (n_pairs, 3)."""
-    cells = np.bincount(pair * 3 + label, minlength=3 * n_pairs)
-    return cells.reshape(n_pairs, 3)
 
 
 def _mean(pair: npt.NDArray[np.integer], p_a: FloatArray, n_pairs: int) -> FloatArray:

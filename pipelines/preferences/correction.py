@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.agreement.annotations import FloatArray
+from pipelines.agreement.annotations import BoolArray, FloatArray
 from pipelines.errors import Undefined
-from pipelines.preferences.audited import Audited, BoolArray
+from pipelines.preferences.audited import Audited
 from pipelines.preferences.gain import Gain, compare
 from pipelines.preferences.judge_features import JudgeFeatures, log_odds
 from pipelines.preferences.odd_logistic import Block, CrossFitted, OddLogistic, cross_fit

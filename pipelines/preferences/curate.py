@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.agreement.annotations import (
     LABEL_NAMES,
@@ -18,12 +17,13 @@ from pipelines.agreement.annotations import (
     A,
     Annotations,
     B,
+    BoolArray,
     FloatArray,
     IntArray,
 )
+from pipelines.agreement.multirater import count_matrix
 from pipelines.errors import BadInput
 
-BoolArray = npt.NDArray[np.bool_]
 DISAGREEMENT_POLICIES = ("override", "drop", "soft")
 TIE_POLICIES = ("drop", "keep", "half")
 IDENTICAL_POLICIES = ("drop", "keep")
@@ -149,8 +149,8 @@ class Curated:
 
 def vote_counts(n_pairs: int, pair: IntArray, label: IntArray) -> IntArray:
     """Votes per pair and label, shape (n_pairs, 3), from votes in long form."""
-    flat = np.bincount(pair.astype(np.int64) * 3 + label, minlength=3 * n_pairs)
-    return flat.reshape(n_pairs, 3).astype(np.int32)  # half the memory of a million pairs
+    counts = count_matrix(pair, label, n_pairs, len(LABEL_NAMES))
+    return counts.astype(np.int32)  # half the memory of a million pairs
 
 
 def majority(votes: IntArray) -> IntArray:

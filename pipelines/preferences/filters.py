@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.agreement.annotations import NONE, Annotations, IntArray
+from pipelines.agreement.annotations import NONE, Annotations, BoolArray, IntArray
 from pipelines.errors import BadInput
 from pipelines.preferences.combine import combine_judge
 from pipelines.preferences.curate import AI
 
-BoolArray = npt.NDArray[np.bool_]
 Reasons = dict[str, BoolArray]
 
 

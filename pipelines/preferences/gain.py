@@ -4,7 +4,6 @@ Both sets are held against the same people on the same pairs, so the difference 
 than either figure. Its interval is clustered by prompt.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -132,5 +131,4 @@ def _mean(
         return from_influence(mean, influence, clusters, bounds=bounds, confidence=confidence)
     error = standard_error(influence, clusters)
     half = error * float(stats.t.ppf(0.5 + confidence / 2.0, clusters.n_clusters - 1))
-    half = 0.0 if math.isnan(half) else half
     return Estimate(mean, mean - half, mean + half, "cluster", len(values))

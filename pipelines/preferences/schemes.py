@@ -11,7 +11,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from pipelines.agreement.annotations import FloatArray
 from pipelines.errors import BadInput
@@ -22,12 +21,11 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 @dataclass(frozen=True)
 class Chosen:
-    """A pair of candidates: which is preferred, by how much, and how surely."""
+    """A pair of candidates: which is preferred, and by how much."""
 
     better: int
     worse: int
     margin: float  # difference of the scores, above 0
-    p_better: float  # soft label
 
 
 def choose_pairs(
@@ -36,7 +34,6 @@ def choose_pairs(
     rng: np.random.Generator,
     *,
     min_margin: float = 0.0,
-    scale: float = 1.0,
 ) -> list[Chosen]:
     """The pairs of one prompt's candidates; none where all scores are equal.
 
@@ -49,13 +46,11 @@ def choose_pairs(
         scheme: One of `SCHEMES`.
         rng: Draws the other candidate, and settles equal best or worst ones.
         min_margin: Pairs with a smaller difference of scores are left out.
-        scale: Difference of scores that is worth one in log-odds: the soft label is
-            1 / (1 + exp(-margin / scale)).
     """
     if scheme not in SCHEMES:
         raise BadInput(f'scheme "{scheme}" is not one of {", ".join(SCHEMES)}')
-    if scale <= 0.0 or min_margin < 0.0:
-        raise BadInput("a score scale is above 0, and a least margin is not below 0")
+    if min_margin < 0.0:
+        raise BadInput("a least margin is not below 0")
     known = [place for place, score in enumerate(scores) if score == score]  # NaN is not itself
     if len(known) < 2:
         return []
@@ -75,7 +70,7 @@ def choose_pairs(
         others = [place for place in ranked if scores[place] > scores[worst]]
         couples = [(int(rng.choice(others)), worst)]
     return [
-        Chosen(one, two, margin, float(special.expit(margin / scale)))
+        Chosen(one, two, margin)
         for one, two in couples
         if (margin := float(scores[one] - scores[two])) > 0.0 and margin >= min_margin
     ]

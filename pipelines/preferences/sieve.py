@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.agreement.annotations import BoolArray
 from pipelines.preferences.curate import Counts, Step, tallies
 
-BoolArray = npt.NDArray[np.bool_]
 KEPT = ""
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 
 from pipelines.errors import BadInput
 
@@ -40,18 +39,3 @@ def check_shares(test_share: float, validation_share: float) -> None:
             f"test_share {test_share} and validation_share {validation_share} must not be below 0 "
             "and must leave something to train on"
         )
-
-
-def assign(
-    prompts: Sequence[str], seed: int, test_share: float, validation_share: float
-) -> list[str]:
-    """The split of each prompt, in their order.
-
-    Args:
-        prompts: As canonical JSON.
-        seed: Of the split.
-        test_share: Expected share of the prompts in the test split.
-        validation_share: And in the validation split.
-    """
-    check_shares(test_share, validation_share)
-    return [split_of(place_of(prompt, seed), test_share, validation_share) for prompt in prompts]

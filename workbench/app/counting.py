@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
+from pipelines.agreement.annotations import BoolArray
 from pipelines.preferences.curate import (
     HUMAN,
     KEPT,
-    BoolArray,
     Counts,
     Curated,
     Evidence,

@@ -7,12 +7,12 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.agreement.annotations import NONE, FloatArray
+from pipelines.agreement.annotations import NONE, BoolArray, FloatArray
 from pipelines.config import PairsSection
 from pipelines.errors import BadInput, Undefined
 from pipelines.judge.derived import make_record, read_record, write_record
 from pipelines.preferences import correction, recalibrate
-from pipelines.preferences.audited import Audited, BoolArray, audited_labels
+from pipelines.preferences.audited import Audited, audited_labels
 from pipelines.preferences.combine import is_derived
 from pipelines.preferences.correction import Correction, CorrectionModel, learn_correction
 from pipelines.preferences.curate import ai_soft_label

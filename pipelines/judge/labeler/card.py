@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.agreement.annotations import FloatArray, IntArray
 from pipelines.agreement.estimate import Estimate
-from pipelines.agreement.intervals import Clusters
 from pipelines.errors import BadInput, Undefined
 from pipelines.preferences.audited import Audited
-from pipelines.preferences.gain import compare, hits
+from pipelines.preferences.gain import compare
 from pipelines.preferences.odd_logistic import log_loss
 from pipelines.preferences.recalibrate import CalibrationMap, recalibrate
 from pipelines.preferences.text_features import log_length_gap
@@ -135,16 +134,6 @@ def measure(labelled: Labelled, out_of_fold: FloatArray, rng: np.random.Generato
 def longer_wins(pairs: Sequence[PreferencePair]) -> FloatArray:
     """1 where response_a is longer, 0 where it is shorter, 1/2 at equal lengths."""
     return np.asarray((np.sign(log_length_gap(pairs)) + 1.0) / 2.0, dtype=np.float64)
-
-
-def accuracy(p_a: FloatArray, human: FloatArray, prompt: IntArray) -> Estimate:
-    """Share of decisive pairs on which a soft label takes people's side, clustered by prompt."""
-    decisive = np.abs(human - 0.5) > 1e-12
-    n = int(decisive.sum())
-    if not n:
-        raise Undefined("people preferred neither response in any of these pairs")
-    clusters = Clusters.of(prompt[decisive])
-    return hits(p_a[decisive], human[decisive], np.ones(n), clusters, 0.95)
 
 
 def figure(estimate: Estimate) -> Figure:

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from pipelines.agreement.annotations import FloatArray
 from pipelines.errors import BadInput
 from pipelines.judge.labeler.card import Labelled
-from pipelines.judge.labeler.loading import quiet
+from pipelines.models.local_model import quiet_loading
 from pipelines.preferences.odd_logistic import prompt_folds
 from pipelines.preferences.text_features import prompt_text
 from pipelines.records import PreferencePair
@@ -132,12 +132,12 @@ def load_classifier(folder: Path, training: Training) -> Classifier:
         raise BadInput(f"{folder}: no config.json, so no model; give a model's folder")
     try:
         torch.manual_seed(training.seed)  # a base model gets a new head
-        with quiet():
+        with quiet_loading():
             tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForSequenceClassification.from_pretrained(
                 folder, num_labels=1, dtype=torch.float32
-            )
-    except (OSError, ValueError, RuntimeError) as error:
+            ).to(training.device)
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the last: no CUDA here
         raise BadInput(f"{folder}: no classifier can be loaded ({error})") from error
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -147,7 +147,7 @@ def load_classifier(folder: Path, training: Training) -> Classifier:
     model.config.pad_token_id = tokenizer.pad_token_id
     limit = int(getattr(model.config, "max_position_embeddings", training.max_tokens))
     return Classifier(
-        model.to(training.device),
+        model,
         tokenizer,
         min(limit, training.max_tokens),
         training.batch,

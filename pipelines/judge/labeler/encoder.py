@@ -77,13 +77,13 @@ class Encoder:
             try:
                 from transformers import AutoModel, AutoTokenizer
 
-                from pipelines.judge.labeler.loading import quiet
+                from pipelines.models.local_model import quiet_loading
             except ImportError as error:
                 raise BadInput(
                     "an encoder needs torch and transformers; install rlaif-workbench[train]"
                 ) from error
             try:
-                with quiet():
+                with quiet_loading():
                     tokenizer = AutoTokenizer.from_pretrained(self.folder)
                     model = AutoModel.from_pretrained(self.folder).eval().to(self._device)
             except (OSError, ValueError, RuntimeError) as error:

@@ -89,7 +89,9 @@ def load_features(folder: Path, encoder: Encoder | None) -> FeatureLabeler:
     try:
         with np.load(path, allow_pickle=False) as stored:
             ridge = stored["ridge"]
-            parts = tuple(stored[f"block_{k}"] for k in range(len(stored.files) - 1))
+            # An older numpy keeps `allow_pickle` as one more array.
+            n_blocks = sum(name.startswith("block_") for name in stored.files)
+            parts = tuple(stored[f"block_{k}"] for k in range(n_blocks))
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise BadInput(f"{path}: cannot be read ({error}); fit the labeler again") from error
     expected = [len(TEXT_COLUMNS), N_WORD_COLUMNS]

@@ -137,6 +137,9 @@ def test_a_file_that_is_none_of_answers_is_said_to_be(world):
     (requests,) = export(world, "batch")
     with pytest.raises(BadInput, match=r"j-001\.jsonl:1: not a line of batch answers"):
         take(world, requests)
+    requests.write_text('"custom_id and response"\n')
+    with pytest.raises(BadInput, match=r"j-001\.jsonl:1: not a line of batch answers"):
+        take(world, requests)
     with pytest.raises(BadInput, match="cannot be read"):
         take(world, world.folder / "nowhere.jsonl")
 

@@ -69,7 +69,7 @@ def test_a_check_is_asked_once_more_and_one_that_failed_leaves_the_pair_unchecke
 
 def test_without_a_constitution_there_is_nothing_to_check(judge, pair):
     spec, template = judge()
-    with pytest.raises(BadInput, match='judge "j": checks need a constitution'):
+    with pytest.raises(BadInput, match='judge "j": asking by principle needs a constitution'):
         next(check_pair(spec, template, pair))
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pipelines.judge.parse import (
     ConfidenceWords,
-    Finding,
     Verdict,
     before_fields,
     is_refusal,
@@ -173,7 +172,7 @@ def test_ratings(text, score):
     ],
 )
 def test_violations(text, severity):
-    assert parse_violation(text) == Finding(severity)
+    assert parse_violation(text) == severity
 
 
 @pytest.mark.parametrize("text", ["Violation: yes", "none", "Violation: none\nViolation: severe"])

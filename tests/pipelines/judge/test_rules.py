@@ -11,12 +11,12 @@ from pipelines.judge.rules import (
     Violation,
     WeightOptions,
     filtered_out,
+    read_violations,
     rule,
-    violations_of,
     weight,
     worst,
 )
-from pipelines.records import SWAPPED_LABEL, PreferencePair
+from pipelines.records import SWAPPED_LABEL
 
 DEFAULT = RuleOptions()
 MINOR = Violation(principle="helpful", severity="minor")
@@ -137,11 +137,8 @@ def test_as_weights(label, violations, expected):
 
 
 def test_violations_come_from_a_pairs_meta():
-    pair = PreferencePair(id="p-1", prompt="p", response_a="a", response_b="b")
-    assert violations_of(pair) is None
     given_ = {"a": [{"principle": "private", "severity": "minor"}], "b": []}
-    said = pair.model_copy(update={"meta": {"violations": given_}})
-    assert violations_of(said) == between([Violation(principle="private", severity="minor")], [])
-    wrong = pair.model_copy(update={"meta": {"violations": {"a": [{"principle": 3}]}}})
+    said = read_violations(given_, "p-1")
+    assert said == between([Violation(principle="private", severity="minor")], [])
     with pytest.raises(BadInput, match=r'pair "p-1": meta\.violations\.a\.0\.principle'):
-        violations_of(wrong)
+        read_violations({"a": [{"principle": 3}]}, "p-1")

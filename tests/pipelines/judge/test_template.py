@@ -11,7 +11,6 @@ from pipelines.errors import BadInput
 from pipelines.judge.spec import JudgeSpec, Mode
 from pipelines.judge.template import (
     Template,
-    answers_are_single_tokens,
     load_examples,
     load_template,
     load_template_file,
@@ -204,24 +203,3 @@ def test_examples_show_the_reply_that_the_mode_asks_for(judge, mode):
     else:
         assert first.startswith("Request: B names a dish")
         assert first.endswith("\n\nB")
-
-
-def test_a_word_tokenizer_knows_the_answers_as_single_tokens(judge):
-    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers comes with the train extra")
-    transformers = pytest.importorskip("transformers", reason="it comes with the train extra")
-    _, template = judge()
-    words = {"[UNK]": 0, "A": 1, "B": 2, "C": 3}
-    model = tokenizers.models.WordPiece(vocab=words, unk_token="[UNK]")
-    known = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(model))
-    assert answers_are_single_tokens(known, template) == (1, 2)
-
-    for answers, words_said in [
-        (("A", "AB"), r'the answer "AB" .* is 2 tokens'),
-        (("X", "Y"), "same token"),
-    ]:
-        parts = template.parts.model_copy(update={"answers": answers})
-        vocabulary = {"[UNK]": 0, "A": 1, "B": 2, "##B": 3}
-        model = tokenizers.models.WordPiece(vocab=vocabulary, unk_token="[UNK]")
-        other = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(model))
-        with pytest.raises(BadInput, match=f"{words_said}.* use mode verdict"):
-            answers_are_single_tokens(other, Template(parts, "logprob"))

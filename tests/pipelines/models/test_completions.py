@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.models.completions import (
@@ -169,6 +169,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.booleans())
+@example({"message": {"refusal": ["no"]}}, True)
 def test_no_json_makes_it_fall_over(answer, in_choice):
     payload = json.dumps({"choices": [answer]} if in_choice else answer).encode()
     for request in (ASKED, FREE):

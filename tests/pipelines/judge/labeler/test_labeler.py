@@ -154,6 +154,13 @@ def test_a_fine_tuned_classifier_learns_and_is_antisymmetric(tiny, tmp_path):
     assert (tmp_path / "tuned" / "model" / "model.safetensors").exists()
 
 
+def test_a_device_that_is_not_here_is_one_sentence(tiny):
+    from pipelines.judge.labeler.classifier import Training, load_classifier
+
+    with pytest.raises(BadInput, match="no classifier can be loaded"):
+        load_classifier(tiny, Training(base=str(tiny), device="cuda:99"))
+
+
 def test_embeddings_of_a_local_encoder_are_odd_and_used(tiny, tmp_path):
     from pipelines.judge.labeler.encoder import Encoder
 
