@@ -6,7 +6,6 @@ let whoever labels early decide. The first crossing stands, whatever comes after
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,21 +76,6 @@ class GatePath:
     log_e: dict[TestName, FloatArray]
     boundaries: dict[TestName, FloatArray] | None
     boundaries_exact: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain lists, NaN as None, for JSON."""
-        return {
-            name: {key: _plain(row) for key, row in value.items()}
-            if isinstance(value, dict)
-            else _plain(value)
-            if isinstance(value, np.ndarray)
-            else value
-            for name, value in self.__dict__.items()
-        }
-
-
-def _plain(values: npt.NDArray[Any]) -> list[float | int | None]:
-    return [None if not np.isfinite(v) else v.item() for v in values]
 
 
 def read_gate(gate: Gate, outcomes: npt.ArrayLike, n_population: int) -> GateReading:

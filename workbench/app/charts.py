@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from pipelines.agreement.annotations import IntArray
 from pipelines.agreement.estimate import Estimate
-from pipelines.agreement.gate import Gate, GatePath
+from pipelines.agreement.gate import Gate, GatePath, TestName
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 # Above the plot, at the chart's own edge: placed by the plot's, it lies on the curves after a
@@ -61,6 +61,13 @@ def gate_figure(path: GatePath, gate: Gate, decided_at: int | None) -> go.Figure
             annotation_bgcolor="rgba(255,255,255,0.85)",
             annotation_font_color="#222222",
         )
+    if path.boundaries is not None:  # the bets of an active round follow no count
+        deciding: tuple[tuple[TestName, str], ...] = (("trust", GREEN), ("warn", RED))
+        for test, colour in deciding:
+            share = path.boundaries[test] / np.maximum(path.n_decisive, 1)
+            dotted = {"dash": "dot", "color": colour, "width": 1}
+            name = f"decides {test.upper()}"
+            figure.add_scatter(x=t, y=list(share), mode="lines", line=dotted, name=name)
     if decided_at is not None:
         figure.add_vline(
             x=decided_at, line={"color": GREY}, annotation_text=f"decided at {decided_at}"

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from pipelines.agreement.active_gate import active_path
 from pipelines.agreement.annotations import NONE, TIE, FloatArray, IntArray
 from pipelines.agreement.comparison import defined
 from pipelines.agreement.decision import AGREE, HUMAN_TIE, outcomes
@@ -18,6 +20,7 @@ from pipelines.agreement.position import PositionBias, labels_by_order, position
 from pipelines.agreement.sequence import decisive_interval, ppr_interval
 from pipelines.preferences.combine import Combined, combine_judge
 from workbench.app.stamps import Stamp, round_stamp, store_stamp
+from workbench.audit.active_draw import recorded_stages
 from workbench.audit.certificate_file import Ceiling, PersonEntry, SliceEntry
 from workbench.audit.design import RoundDesign
 from workbench.audit.evidence import by_annotator, ceiling, read_declared
@@ -58,7 +61,7 @@ class Findings:
     ceiling: Ceiling | None
     people: Mapping[str, tuple[PersonEntry, ...]]  # by stratum
     slices: Mapping[str, tuple[SliceEntry, ...]]  # the declared ones
-    paths: Mapping[str, GatePath | None]
+    paths: Mapping[str, GatePath]  # of the strata with labels
 
     def audited(self, stratum: str) -> pd.DataFrame:
         """The labelled pairs of a stratum's answered prefix, in draw order."""
@@ -146,14 +149,14 @@ def _find(_project: Project, round_name: str, stamp: Stamp) -> Findings:
                 )
                 for part in filled
             },
-            paths={part.design.name: _path(read, part) for part in filled},
+            paths={part.design.name: _path(session, read, part) for part in filled},
         )
 
 
-def _path(read: RoundReading, part: StratumReading) -> GatePath | None:
-    # Active mode bets on weighted increments: counts against lines would be another test.
+def _path(session: Session, read: RoundReading, part: StratumReading) -> GatePath:
     if read.design.is_active(part.design.name):
-        return None
+        drawn = recorded_stages(session, read.round.id, part.design.name)
+        return active_path(part.gate, drawn.groups, drawn.stages, part.outcomes)
     return gate_path(part.gate, part.outcomes, part.design.n_population)
 
 

@@ -173,7 +173,6 @@ def test_the_path_tells_the_same_story(ties):
             beyond = path.n_agree >= line if test.side == "up" else path.n_agree <= line
             rejected = path.log_e[test.name] >= np.log(20) - 1e-9
             np.testing.assert_array_equal(beyond, rejected)
-    json.dumps(path.as_dict(), allow_nan=False)
     json.dumps(reading.as_dict(), allow_nan=False)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.importing import import_file
 from workbench.app.desks import Desks
+from workbench.app.findings import find, round_names
 from workbench.audit.draw import draw_round
 from workbench.audit.options import DrawOptions, StratumOptions
 from workbench.audit.people import enter
@@ -76,6 +77,10 @@ def test_an_active_round_goes_on_stage_by_stage_to_its_size(tmp_path: Path) -> N
     assert asked[0] == 60
     assert asked[-1] == N_DRAWN
     assert sorted(set(asked)) == [60, 120, 150]
+    # Its page charts it as any other round's.
+    path = find(project, round_names(project)[0]).paths["main"]
+    assert path.t[-1] == N_DRAWN
+    assert path.low[-1] < path.estimate[-1] < path.high[-1]
 
 
 def test_a_stage_that_cannot_be_drawn_loses_no_vote(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _show_gate(findings: Findings, part: StratumReading) -> None:
             f"n = {now.n_answered:,} pairs in draw order, ties and skipped pairs included. "
             "The band holds the true agreement at every label at once, so it may be watched. The "
             "decision comes from the tests (next tab), which can cross a little before the band "
-            "leaves a line."
+            "leaves a line: dotted is the agreement that decides, nearly so where people call ties."
         )
         evidence.plotly_chart(
             charts.evidence_figure(path, gate), key=f"evidence-{name}", width="stretch"
