@@ -55,12 +55,20 @@ def _sqlite_settings(connection: Any, _: object) -> None:
     cursor.close()
 
 
+def _postgres_settings(_: object, __: object, ___: object, named: dict[str, Any]) -> None:
+    # PostgreSQL cannot guess how little JSON there is in a record, so it would compile nearly every
+    # search to machine code: for longer than the search itself takes.
+    named["server_settings"] = {**named.get("server_settings", {}), "jit": "off"}
+
+
 def prepare(workspace: str, new_password: bool) -> Prepared:
     """Bring the schema to the server's version, and make an owner and a workspace if missing."""
     if async_engine.dialect.name == "sqlite":
         for engine in (async_engine.sync_engine, sync_engine):
             event.listen(engine, "connect", _sqlite_settings)
         trips.use(async_engine.sync_engine)
+    else:
+        event.listen(async_engine.sync_engine, "do_connect", _postgres_settings)
     _bring_up_to_date()
     with sync_engine.begin() as connection:
         for statement in (*_INDEXES, _QUEUE[sync_engine.dialect.name]):
