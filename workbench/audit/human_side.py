@@ -10,11 +10,11 @@ from pipelines.agreement.reference import human_reference
 from pipelines.errors import BadInput
 from pipelines.judge.validate import HumanSide, choose_pairs
 from workbench.audit.argilla_votes import ASSISTED
+from workbench.audit.design import EDGE
 from workbench.export.labels import LiveVote, PairLabels, read_labels
 from workbench.project import Project
 
 _CODES = {name: code for code, name in enumerate(LABEL_NAMES)}
-_EDGE = "edge"  # queued because they looked doubtful: no sample of anything
 _SIMULATED = "simulated"
 
 
@@ -27,9 +27,9 @@ def human_side(
 ) -> HumanSide:
     """The human labels to hold judges against, at most n of them.
 
-    A pair's label is the majority of its people; without a majority it is a tie. Edge cases are
-    left out, and so are votes given with the AI's label in sight. Adjudications are left out too:
-    only pairs on which somebody disagreed have one.
+    A pair's label is the majority of its people; without a majority it is a tie. Edge cases, queued
+    because they looked doubtful, are left out, and so are votes given with the AI's label in sight.
+    Adjudications are left out too: only pairs on which somebody disagreed have one.
 
     Args:
         project: The project.
@@ -90,7 +90,7 @@ def _drawn(project: Project, round_name: str | None) -> list[tuple[int, PairLabe
     found = {
         pair_id: pair
         for pair_id, pair in read_labels(project.engine, round_name).pairs.items()
-        if _blind(pair) and pair.stratum != _EDGE
+        if _blind(pair) and pair.stratum != EDGE
     }
     if not found:
         return []

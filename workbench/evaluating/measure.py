@@ -37,6 +37,7 @@ from pipelines.records import PreferencePair
 from workbench.audit.design import RoundDesign
 from workbench.audit.labels import read_prefix
 from workbench.audit.rounds import read_design
+from workbench.audit.standing import live_vote
 from workbench.data_files import data_dir
 from workbench.db.models import Round, Vote
 from workbench.db.session import reading
@@ -139,7 +140,12 @@ def human_scores(project: Project) -> tuple[FloatArray, PeopleFound | None]:
                 session.scalar(
                     select(func.count())
                     .select_from(Vote)
-                    .where(Vote.round_id == found.id, Vote.origin == _SIMULATED, Vote.counts)
+                    .where(
+                        Vote.round_id == found.id,
+                        Vote.origin == _SIMULATED,
+                        Vote.counts,
+                        live_vote(),
+                    )
                 )
                 or 0
             )
