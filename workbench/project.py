@@ -117,7 +117,8 @@ class Project:
             reason = str(error.orig).partition("\n")[0]
             raise ServiceFailed(
                 f"{where} names a database that cannot be opened ({reason}); start it, mend the "
-                "URL, or move the damaged file away and `workbench restore` a backup"
+                "URL, or move a damaged file with its -wal and -shm away and `workbench restore` "
+                "a backup"
             ) from error
         except ImportError as error:
             raise BadInput(
