@@ -1,10 +1,14 @@
-"""A progress bar by bytes on stderr, for work that takes more than two seconds."""
+"""Progress bars on stderr, where that is a terminal and the work takes more than two seconds."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _PATIENCE_S = 2.0
 
@@ -38,7 +42,7 @@ def byte_progress(path: Path) -> Iterator[Callable[[int], None]]:
 
     def on_bytes(n_read: int) -> None:
         nonlocal running
-        if not running and time.monotonic() - start > _PATIENCE_S:
+        if not running and _is_due(progress, start):
             progress.start()
             running = True
         progress.update(task, completed=n_read)
@@ -68,7 +72,7 @@ def count_progress(description: str) -> Iterator[Callable[[int, int], None]]:
     start = time.monotonic()
 
     def on_count(n_done: int, n_all: int) -> None:
-        if not bar.live.is_started and time.monotonic() - start > _PATIENCE_S:
+        if not bar.live.is_started and _is_due(bar, start):
             bar.start()
         bar.update(task, completed=n_done, total=n_all)
 
@@ -77,3 +81,8 @@ def count_progress(description: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if bar.live.is_started:  # a bar that never started would still end with an empty line
             bar.stop()
+
+
+def _is_due(bar: "Progress", start: float) -> bool:
+    """Whether somebody sees the bar, and waits for it long enough."""
+    return bar.console.is_terminal and time.monotonic() - start > _PATIENCE_S
