@@ -84,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(found.group(), folder)
     finally:
         server.send_signal(signal.SIGINT)
-        server.wait(10)
+        server.wait(120)
         if server.stdout is not None:
             server.stdout.close()
 
@@ -98,7 +98,7 @@ def revise(folder: Path, *options: str, code: int = 0) -> str:
         command("revise", "--project", str(folder), *options),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == code, done.stderr
