@@ -139,19 +139,26 @@ def _find(connection: Connection, name: str, workspace: str | None) -> Any:
     Raises:
         BadInput: There is none of that name, or there are several.
     """
-    everything = connection.ask("list datasets", lambda: list(connection.client.datasets))
+
+    def list_all() -> list[tuple[str, Any]]:
+        # Not `client.datasets`: that reads the settings of each, five requests a dataset.
+        return [
+            (str(space.name), one)
+            for space in connection.client.workspaces
+            for one in space.datasets
+        ]
+
+    everything = connection.ask("list datasets", list_all)
     found = [
-        one
-        for one in everything
-        if one.name == name and (workspace is None or one.workspace.name == workspace)
+        (place, one) for place, one in everything if one.name == name and workspace in (None, place)
     ]
     if len(found) == 1:
-        return found[0]
+        return connection.ask("read the dataset", found[0][1].get)
     where = f" in workspace {workspace!r}" if workspace else ""
     if found:
-        places = ", ".join(repr(one.workspace.name) for one in found)
+        places = ", ".join(repr(place) for place, _ in found)
         raise BadInput(f"{name!r} is in several workspaces ({places}); say which by --workspace")
-    known = ", ".join(repr(one.name) for one in everything[:10]) or "none"
+    known = ", ".join(repr(one.name) for _, one in everything[:10]) or "none"
     raise BadInput(f"{connection.url} has no dataset {name!r}{where}; there are: {known}")
 
 

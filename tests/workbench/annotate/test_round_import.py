@@ -167,6 +167,14 @@ def test_what_cannot_be_told_is_asked_for(project: Project, argilla: World) -> N
     done = bring(project, library, **fields, labels={"this": "A", "that": "B"})
     assert (done.fields.a, done.fields.b) == ("two", "one")
     assert human(project) == {"theirs-1": ["B"]}
+    # The same name in another workspace: somebody must say which.
+    space = f"twin-{time.time_ns()}"
+    place = library.owner.post("/workspaces", {"name": space})["id"]
+    library.owner.post("/datasets", {"name": library.name, "workspace_id": place})
+    with pytest.raises(BadInput, match=rf"is in several workspaces .*'{space}'.*by --workspace"):
+        bring(project, library)
+    with pytest.raises(BadInput, match=r"has no dataset .* in workspace 'elsewhere'"):
+        bring(project, library, workspace="elsewhere")
 
 
 def test_a_pushed_round_comes_back_with_every_character(
