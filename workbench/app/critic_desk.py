@@ -25,7 +25,9 @@ def choose(options: Sequence[str], key: str) -> str:
 
     Not a radio or a select box: while such an input has the focus, Streamlit's shortcuts are dead.
     """
-    chosen = str(st.session_state.get(key, options[0]))
+    chosen = str(st.session_state.get(key))
+    if chosen not in options:  # nothing yet, or what another evaluation had
+        chosen = options[0]
     with st.container(horizontal=True, gap="small"):
         for option in options:
             st.button(

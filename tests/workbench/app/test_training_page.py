@@ -237,9 +237,10 @@ def server(project: Path) -> Iterator[lab.Server]:
 def page(chromium: Browser, server: lab.Server) -> Iterator[Page]:
     """One visit, that all tests look at: loading the page costs more than looking at it."""
     context = chromium.new_context(viewport=lab.DESKTOP, color_scheme="light")
+    context.set_default_timeout(120_000)  # a busy machine fails nothing
     page = lab.enter(context, server, "reader").new_page()
     page.goto(f"{server.url}training")
-    page.locator(".js-plotly-plot").first.wait_for(timeout=60_000)
+    page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     yield page
     context.close()
@@ -272,7 +273,7 @@ def test_axe_finds_nothing_serious_and_every_chart_has_a_meaning(page: Page, axe
 @pytest.mark.browser
 def test_the_page_is_no_wider_than_a_phone(page: Page) -> None:
     page.set_viewport_size(lab.PHONE)
-    page.wait_for_function(f"{lab.OVER} <= 0", timeout=10_000)
+    page.wait_for_function(f"{lab.OVER} <= 0")
     page.set_viewport_size(lab.DESKTOP)
 
 
@@ -283,10 +284,10 @@ def test_a_run_that_goes_on_is_followed_until_it_is_done(page: Page, project: Pa
     for step in range(1, 4):
         append_point(folder.path, step, {"loss": 1.0 / step})
     page.reload()
-    page.get_by_text("live at step 3").wait_for(timeout=60_000)
+    page.get_by_text("live at step 3").wait_for()
     for step in range(4, 10):
         append_point(folder.path, step, {"loss": 1.0 / step})
-    page.get_by_text("live at step 9").wait_for(timeout=20_000)
+    page.get_by_text("live at step 9").wait_for()
     folder.finish({"method": "dpo", "loss": 0.1})
-    page.get_by_text("Going on:").wait_for(state="detached", timeout=20_000)
+    page.get_by_text("Going on:").wait_for(state="detached")
     assert len(runs_of(project)) == 3

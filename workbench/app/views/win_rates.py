@@ -63,8 +63,6 @@ def render(project: Project) -> None:
     if len(found.policies) > 2:
         parts.append(_ALL)
     parts += [_SUITES] * bool(found.suites) + [_ALIGNMENT] * bool(found.alignment) + [_EXAMPLES]
-    if st.session_state.get("win-rates-part") not in parts:  # chosen in another evaluation
-        st.session_state.pop("win-rates-part", None)
     part = choose(parts, "win-rates-part")
     if part == _RATES:
         _show_rates(found)
@@ -188,13 +186,14 @@ def _show_all(found: EvaluationFound) -> None:
     if len(found.judges) > 1:
         judge = st.selectbox("Judge", list(found.judges), key="matrix-judge")
     names = [one.name for one in found.policies]
-    kind = choose(["ties half", "corrected"], "matrix-kind")
+    corrected = any(one.corrected for one in found.matchups if one.judge == judge)
+    kind = choose(["ties half"] + ["corrected"] * corrected, "matrix-kind")
     cells = _matrix(found, judge, kind)
     shown = [for_chart(name) for name in names]
     st.plotly_chart(matrix_figure(shown, cells), width="stretch", key="matrix")
     st.caption(
-        f"How often the row's policy wins over the column's, by {plain(judge)}, {kind}. An empty "
-        "cell was not measured. n stands in each cell."
+        f"How often the row's policy wins over the column's, by the judge {plain(judge)}, {kind}. "
+        "An empty cell was not measured. n stands in each cell."
     )
     rows = [
         (f"{names[i]} over {names[j]}", cells[i][j])
@@ -203,7 +202,13 @@ def _show_all(found: EvaluationFound) -> None:
         if i != j
     ]
     table = estimates_table(rows, "policies")
-    st.dataframe(table, hide_index=True, width="stretch")
+    percent = st.column_config.NumberColumn(format="percent")
+    st.dataframe(
+        table,
+        hide_index=True,
+        width="stretch",
+        column_config=dict.fromkeys(("estimate", "low", "high"), percent),
+    )
     download(table, "matrix.csv", "csv-matrix")
     for ranking in found.rankings:
         if ranking.judge == judge:
@@ -257,8 +262,27 @@ def _show_ranking(ranking: RankingFound, n: int) -> None:
         )
         for name, value in zip(ranking.policies, values, strict=True)
     ]
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "policy": name,
+                    "by": kind,
+                    "chance": cell_words(chance),
+                    "log-odds": f"{odds.estimate:+.2f} ({odds.low:+.2f} to {odds.high:+.2f})",
+                    "n": chance.n,
+                }
+                for kind, found in kinds
+                if found is not None
+                for name, chance, odds in zip(
+                    ranking.policies, found.against_average, found.log_odds, strict=True
+                )
+            ]
+        ),
+        hide_index=True,
+        width="stretch",
+    )
     table = estimates_table(rows, "policy")
-    st.dataframe(table, hide_index=True, width="stretch")
     download(table, "bradley-terry.csv", "csv-bradley-terry")
 
 
