@@ -18,6 +18,7 @@ from pipelines.constitution.outputs import (
 )
 from pipelines.constitution.runner import ReviseFolder, finished
 from pipelines.constitution.trajectory import Response, Trajectory
+from pipelines.disk import write_whole
 from pipelines.records import PreferencePair
 from workbench.export.columns import columns_of, stand_ins, without_nulls
 from workbench.export.formats import format_named
@@ -94,9 +95,7 @@ def write_outputs(
         "plan_hash": plan.hash(),
         **asdict(statistics),
     }
-    partial = folder.statistics.with_suffix(".partial")
-    partial.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-    partial.replace(folder.statistics)
+    write_whole(folder.statistics, json.dumps(about, indent=1, ensure_ascii=False))
     files.append(folder.statistics)
     return statistics, Written(n_trajectories, n_sft, n_critiques, n_pairs, dict(no_pair), files)
 
@@ -117,9 +116,7 @@ def _write_audit_file(data: Path, plan: RevisePlan) -> Path:
         "constitution_hash": plan.constitution_hash,
     }
     path = audit_file(data)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

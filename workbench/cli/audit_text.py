@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreement.estimate import Estimate
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from workbench.audit.certificate import fixed_sample, says
 from workbench.audit.certificate_file import Certificate, Interval
@@ -159,10 +160,10 @@ def write_certificate(certificate: Certificate, out: Path) -> None:
     Raises:
         BadInput: The file cannot be written.
     """
-    part = out.with_name(out.name + ".part")
+    if out.is_dir():
+        raise BadInput(f"{out}: is a folder; name a file in it by --out")
     try:
-        part.write_text(certificate.as_json(), encoding="utf-8")
-        part.replace(out)
+        write_whole(out, certificate.as_json())
     except OSError as error:
         raise BadInput(
             f"{out}: cannot be written ({error.strerror}); choose another file"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import CONFIG_NAME, GenerateSection, ProjectSection, RunConfig
+from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from pipelines.evaluate.audited import AUDITED
 from pipelines.evaluate.result import EVALUATIONS
@@ -130,9 +131,7 @@ def make_project(
         if guidelines.is_file() and not (folder / "guidelines.md").exists():
             shutil.copyfile(guidelines, folder / "guidelines.md")
         text = to_toml(config.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
-        partial = folder / f"{CONFIG_NAME}.partial"
-        partial.write_text(_HEAD + text, encoding="utf-8")
-        partial.replace(folder / CONFIG_NAME)
+        write_whole(folder / CONFIG_NAME, _HEAD + text)
         write_json(folder / ASKED, asked)
     except OSError as error:
         raise BadInput(f"{folder}: cannot be written ({error.strerror}); make room") from error

@@ -1,7 +1,6 @@
 """What `workbench pairs` leaves behind: `runs/pairs/pairs.parquet` and its `manifest.json`."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pipelines.agreement.annotations import LABEL_NAMES
 from pipelines.config import PairsSection
+from pipelines.disk import sync
 from pipelines.errors import BadInput
 from pipelines.preferences.curate import SOURCES
 from pipelines.provenance import git_revision, program_version
@@ -59,11 +59,11 @@ def write_pairs(project: Project, made: PairSet, options: PairsSection) -> list[
         folder.mkdir(parents=True, exist_ok=True)
         partial = data.with_suffix(".partial")
         pq.write_table(_table(project.store.pair_ids(), made), partial, compression="zstd")
-        _sync(partial)
+        sync(partial)
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         told = manifest.with_suffix(".partial")
         told.write_text(text, encoding="utf-8")
-        _sync(told)
+        sync(told)
         partial.replace(data)
         told.replace(manifest)
     except OSError as error:
@@ -88,8 +88,3 @@ def _table(ids: list[str], made: PairSet) -> pa.Table:
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

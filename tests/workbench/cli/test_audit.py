@@ -84,6 +84,8 @@ def test_disagreement_exits_with_one_and_says_warn(project: str, tmp_path: Path,
     run("import", "--labels", labels(tmp_path, "B"), "--project", project)
     code, out, _ = run("audit", "certify", "--json", "--project", project)
     assert (code, json.loads(out)["decision"]) == (1, "WARN")
+    code, _, err = run("audit", "certify", "--out", ".", "--project", project)
+    assert (code, err) == (2, "workbench: .: is a folder; name a file in it by --out\n")
     code, out, _ = run("audit", "status", "--json", "--project", project)
     assert (code, json.loads(out)["strata"]["main"]["decision"]) == (0, "WARN")
 
@@ -129,6 +131,7 @@ def test_a_round_is_extended_listed_and_closed(project: str, run: Run) -> None:
         (("draw", "--slice", "mood", "--yes"), "no slice is called"),
         (("extend",), "--n PAIRS or --share SHARE"),
         (("verify", "nothing.json"), "cannot be read"),
+        (("verify", "."), "cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(
