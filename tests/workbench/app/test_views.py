@@ -1,5 +1,6 @@
 """Each research page is run by Streamlit itself, on the demo project with a round half labelled."""
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,12 @@ def test_a_round_is_drawn_extended_and_closed_without_the_command_line(tmp_path:
     assert "round-1 is closed" in words(test)
     test.session_state["draw"] = True
     test.run()
+    settings = tmp_path / "demo" / "project.toml"
+    rare = "seed = 3000000000\nshare = 0.004\ntrust_above = 0.995\nwarn_below = 0.3\n"
+    text = re.sub(r"(?m)^(seed|share|trust_above|warn_below) = .*\n", "", settings.read_text())
+    text = re.sub(r"(?m)^(\[audit\].*\n)", rf"\1{rare}", text)
+    settings.write_text(text)
+    test.run()  # values beyond the sliders' usual range are shown, not refused
     press("Draw round-2")
     assert "round-2 is drawn and open" in words(test)
 

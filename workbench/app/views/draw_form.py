@@ -6,6 +6,7 @@ from typing import cast
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from pipelines.agreement.decision import Gate
@@ -18,7 +19,7 @@ from workbench.app.plan_chart import plan_figure
 from workbench.app.stamps import Stamp, draws_stamp, store_stamp
 from workbench.app.words import STRATUM_WORDS, download, left_out_of
 from workbench.audit.design import Mode, RoundDesign, Ties
-from workbench.audit.draw import draw_round, plan_round
+from workbench.audit.draw import draw_planned, plan_round
 from workbench.audit.options import DrawOptions, Overrides, draw_options
 from workbench.audit.reading import gate_of
 from workbench.project import Project
@@ -43,10 +44,13 @@ def show_draw(project: Project) -> None:
         labels,
         index=labels.index(audit.label) if audit.label in labels else 0,
     )
-    share = right.slider("Share of the pairs", 0.01, 1.0, audit.share, 0.01, format="percent")
+    # The project file may hold a rarer value than the slider's usual range.
+    share = right.slider(
+        "Share of the pairs", min(0.01, audit.share), 1.0, audit.share, 0.01, format="percent"
+    )
     left, right = st.columns(2)
-    trust = left.slider("TRUST above", 0.50, 0.99, audit.trust_above, 0.01, format="percent")
-    warn = right.slider("WARN below", 0.50, 0.99, audit.warn_below, 0.01, format="percent")
+    trust = _line(left, "TRUST above", audit.trust_above)
+    warn = _line(right, "WARN below", audit.warn_below)
     left, right = st.columns(2)
     ties = left.radio(
         "Human ties",
@@ -79,7 +83,7 @@ def show_draw(project: Project) -> None:
     seed = right.number_input(
         "Seed",
         0,
-        2**31 - 1,
+        max(2**31 - 1, audit.seed),
         audit.seed,
         help="The number that the random draw is made from: who knows it can draw the same pairs.",
     )
@@ -117,7 +121,23 @@ def show_draw(project: Project) -> None:
         if st.checkbox("Compute it (a few seconds)"):
             _show_plan(gate_of(design.strata[0]), design, audit.seconds_per_pair)
     if st.button(f"Draw {design.name}", type="primary"):
-        act(lambda: draw_round(project, options), f"{design.name} is drawn and open.")
+        act(lambda: _draw(project, options, design), f"{design.name} is drawn and open.")
+
+
+def _line(column: DeltaGenerator, words: str, value: float) -> float:
+    low, high = min(0.50, value), max(0.99, value)
+    return column.slider(words, low, high, value, 0.01, format="percent")
+
+
+def _draw(project: Project, options: DrawOptions, shown: RoundDesign) -> None:
+    """Draw the round that the form shows, or none."""
+    plan = plan_round(project, options)
+    if plan.design.hash() != shown.hash():
+        raise BadInput(
+            "The project changed while this form was open, so nothing was drawn; change a setting "
+            "or reload the page to see the round as it would be now."
+        )
+    draw_planned(project, plan)
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting the pairs to draw from...")
