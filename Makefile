@@ -20,7 +20,7 @@ demo: .venv/.base
 
 test: .venv/.dev .venv/.system
 	@echo "tests: running (warnings are errors; a few minutes on 2 cores)"
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 8
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 8
 
 check: lint types contracts
 lint: .venv/.dev

@@ -236,7 +236,7 @@ def test_what_a_fixed_sample_would_have_cost(project: Project) -> None:
     cost = make_certificate(project).strata[0].fixed_sample
     assert cost is not None
     assert cost.n_labels == 20  # 10% of 200
-    assert f"took {decided_by(40)}" in cost.sentence
+    assert f"decided after {decided_by(40)}" in cost.sentence
 
 
 def test_a_certificate_survives_its_file(project: Project) -> None:
