@@ -93,10 +93,10 @@ def reason_of_broken_json(message: str, raw: bytes) -> tuple[str, str]:
         try:
             json.loads(raw)
         except ValueError:
-            return BROKEN_JSON, message
+            return BROKEN_JSON, f"not JSON ({message})"
         # Python's parser takes it and pydantic's does not: half of a \u surrogate pair.
         return LONE_SURROGATE, "half of a \\u surrogate pair stands alone"
-    return BROKEN_JSON, message
+    return BROKEN_JSON, f"not JSON ({message})"
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

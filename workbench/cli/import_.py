@@ -192,9 +192,12 @@ def _next_step(project: "Project", given: Path, last: "ImportSummary") -> str:
     head = f"project   {last.n_pairs:,} pairs; next: "
     if last.n_pairs == 0:
         return head + f"workbench import FILE{where}"
-    imports = project.store.manifest().imports
-    if not any(run.counts.verdicts for run in imports):
-        return f"project   {last.n_pairs:,} pairs, no AI verdicts yet: there is nothing to audit"
-    if any(run.counts.labels for run in imports):
+    manifest = project.store.manifest()
+    if manifest.n_verdicts == 0:
+        return (
+            f"project   {last.n_pairs:,} pairs, no AI verdicts yet: nothing to audit before "
+            f"workbench judge{where}"
+        )
+    if any(run.counts.labels for run in manifest.imports):
         return head + f"workbench agreement {given}, or workbench audit draw{where}"
     return head + f"workbench audit draw{where}"

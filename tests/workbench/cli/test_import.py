@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.records import Judgment
 from workbench.audit.draw import draw_round
 from workbench.audit.options import DrawOptions, StratumOptions
 from workbench.cli.main import main
@@ -53,6 +54,17 @@ def test_a_person_reads_what_was_taken_and_what_comes_next(project, pairs, capsy
     assert f"next: workbench audit draw --project {project}" in shown
     assert workbench("import", pairs, "--project", project) == 0
     assert "already imported (2 pairs); nothing changed" in capsys.readouterr().out
+
+
+def test_verdicts_of_the_projects_own_judges_count_as_verdicts(project, tmp_path, capsys):
+    path = tmp_path / "bare.jsonl"
+    path.write_text(json.dumps({"id": "p", "prompt": "?", "response_a": "a", "response_b": "b"}))
+    assert workbench("import", path, "--project", project) == 0
+    assert "no AI verdicts yet" in capsys.readouterr().out
+    mine = Judgment(judge="mine", order="ab", label="A")
+    Project.open(project).store.put_judgments("mine", [("p", mine)])
+    assert workbench("import", path, "--project", project) == 0
+    assert "next: workbench audit draw" in capsys.readouterr().out
 
 
 def test_a_program_reads_json(project, pairs, capsys):
