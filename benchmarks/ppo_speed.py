@@ -1,12 +1,15 @@
 """PPO against that of TRL 1.12, the last with PPO: reward at equal rollouts and KL, and CPU time.
 
     python -m venv V && V/bin/pip install 'trl==1.12.*' 'torch>=2.10,<2.14'
-    OMP_NUM_THREADS=1 python benchmarks/ppo_speed.py WORK REWARD_MODEL V/bin/python
+    OMP_NUM_THREADS=1 python benchmarks/ppo_speed.py WORK REWARD_MODEL V/bin/python [--seeds 3]
 
-The same model, reward model, prompts, rollouts, passes, minibatches, rates and clips, and a fixed
-price of divergence; several prices, since two policies compare only at the same divergence.
-REWARD_MODEL is a folder, such as the one that `learning.py` leaves. CPU seconds are those of
-training, without imports and loading, in a process of its own for each run.
+The same model, reward model, prompts, rollouts, rates and clips, a fixed price of divergence, and
+four updates a step: two passes over two minibatches, for both; and for ours also one pass over
+four, which uses each response once. Policies compare only at the same divergence, so there are
+several prices, and between them the reward at one nat is interpolated, linear in the square root of
+the divergence. REWARD_MODEL is a folder, such as the one that `learning.py` leaves. CPU seconds are
+those of training, without imports and loading, in a process of its own for each run. Finished runs
+stay in WORK, so the same command goes on where it stopped.
 """
 
 import argparse
@@ -15,21 +18,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist, median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from pipelines.agreement.estimate import Estimate
-from pipelines.agreement.intervals import mean_of
 from pipelines.models.local_model import quiet_loading
 from pipelines.models.sampling import sample_ids
 from pipelines.records import Message
-from pipelines.sandbox.grammar import Situation
 from pipelines.sandbox.tiny_model import encode_prompt
 from pipelines.sandbox.world_prompts import draw_prompts
 from pipelines.train.online import train_online
@@ -40,21 +41,37 @@ from pipelines.train.run_folder import RunFolder
 from pipelines.train.settings import TrainSettings
 
 MODEL = Path(__file__).parents[1] / "data" / "helpdesk" / "model"
-N_PROMPTS, N_HELD_OUT, SEED = 800, 600, 5
+N_PROMPTS, N_HELD_OUT, FIRST_SEED = 800, 600, 5
 PRICES = (0.01, 0.03, 0.1)
 # As in data/helpdesk/training.toml, with a price of divergence that does not move.
 PPO = {
     "learning_rate": 5e-4, "value_learning_rate": 5e-4, "steps": 50, "batch_size": 64, "passes": 2,
     "minibatches": 2, "max_new_tokens": 60, "target_kl": 0.0,
 }  # fmt: skip
+OURS, ONE_PASS, THEIRS = "this project", "this project, one pass", "TRL 1.12"
+VARIANTS: dict[str, dict[str, int]] = {OURS: {}, ONE_PASS: {"passes": 1, "minibatches": 4}}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of training."""
+
+    who: str
+    price: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.who.replace(', ', '-').replace(' ', '-')}-{self.price}-{self.seed}"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One policy on held-out prompts, sampled at temperature 1; means of responses."""
+    """One policy on held-out prompts, sampled at temperature 1; means over responses."""
 
-    reward: Estimate
-    kl: Estimate  # nats
+    reward: float
+    kl: float  # nats
     cpu_s: float
 
 
@@ -63,92 +80,126 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("reward_model", type=Path)
     parser.add_argument("trl_python", nargs="?")
-    parser.add_argument("--ours", type=float, help="train ours at this price, and nothing else")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--one", help="train this run of ours, and nothing else", metavar="JSON")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    given.work.mkdir(parents=True, exist_ok=True)
-    if given.ours is not None:
-        _train_ours(given.work, given.reward_model.resolve(), given.ours)
+    work, reward_model = given.work, given.reward_model.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    if given.one is not None:
+        _train_ours(work, reward_model, Run(**json.loads(given.one)))
         return
-    print("| PPO of | price of KL | reward sigma(RM) | KL, nats | CPU s | times |")
-    print("|---|---|---|---|---|---|")
-    ratios = []
-    for price in PRICES:  # ours and theirs in turn, so that both meet the same load
-        ours, theirs = given.work / f"ours-{price}", given.work / f"theirs-{price}"
-        if not (ours / "cpu.json").exists():
-            command = [__file__, str(given.work), str(given.reward_model), "--ours", str(price)]
-            subprocess.run([sys.executable, *command], check=True)
-        if not (theirs / "cpu.json").exists():
-            _train_theirs(given.work, given.reward_model.resolve(), price, given.trl_python)
-        here = _measured(ours / "model", ours, given.reward_model)
-        there = _measured(theirs, theirs, given.reward_model)
-        ratios.append(there.cpu_s / here.cpu_s)
-        for who, one in (("this project", here), ("TRL 1.12", there)):
-            times = f"{there.cpu_s / one.cpu_s:.1f}"
+    found: dict[Run, Measured] = {}
+    for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):
+        for price in PRICES:  # one after the other, so that all meet the same load
+            for who in (OURS, ONE_PASS, THEIRS):
+                run = Run(who, price, seed)
+                if not (work / run.name / "measured.json").exists():
+                    if who == THEIRS:
+                        _train_theirs(work, reward_model, run, given.trl_python)
+                    else:
+                        one = ["--one", json.dumps(asdict(run))]
+                        command = [__file__, str(work), str(reward_model), *one]
+                        subprocess.run([sys.executable, *command], check=True)
+                    _measure(work / run.name, reward_model, seed)
+                said = json.loads((work / run.name / "measured.json").read_text())
+                found[run] = Measured(**said)
+    _print(found, given.seeds)
+
+
+def _print(found: dict[Run, Measured], n_seeds: int) -> None:
+    seeds = range(FIRST_SEED, FIRST_SEED + n_seeds)
+    print("| PPO of | price of KL | reward sigma(RM) | KL, nats | CPU s | times TRL's speed |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for price in PRICES:
+        for who in (OURS, ONE_PASS, THEIRS):
+            these = [found[Run(who, price, seed)] for seed in seeds]
+            ratios = [found[Run(THEIRS, price, seed)].cpu_s / one.cpu_s
+                      for seed, one in zip(seeds, these, strict=True)]  # fmt: skip
+            reward, kl = [one.reward for one in these], [one.kl for one in these]
             print(
-                f"| {who} | {price:g} | {_said(one.reward, 3)} | {_said(one.kl, 2)} "
-                f"| {one.cpu_s:.0f} | {times} |",
-                flush=True,
+                f"| {who} | {price:g} | {_range(reward, 3)} | {_range(kl, 2)} "
+                f"| {mean(one.cpu_s for one in these):.0f} | {median(ratios):.2f} |"
             )
-    print(f"\n(n = {N_HELD_OUT} held-out prompts; {PPO['steps']} x {PPO['batch_size']} rollouts)")
-    print(f"Median of the {len(ratios)} ratios of CPU time: {median(ratios):.2f}.")
+    print(f"\n(Means of {n_seeds} seeds with their range; {N_HELD_OUT} held-out prompts a seed; "
+          f"{PPO['steps']} x {PPO['batch_size']} rollouts.)\n")  # fmt: skip
+    at_one = {who: [_at_one_nat([found[Run(who, price, seed)] for price in PRICES])
+                    for seed in seeds] for who in (OURS, ONE_PASS, THEIRS)}  # fmt: skip
+    for who, rewards_there in at_one.items():
+        gains = np.array(rewards_there) - np.array(at_one[THEIRS])
+        half = stats.t.ppf(0.975, n_seeds - 1) * gains.std(ddof=1) / n_seeds**0.5
+        over = f"{gains.mean():+.3f} ({gains.mean() - half:+.3f} to {gains.mean() + half:+.3f})"
+        said = "" if who == THEIRS else f", over TRL's {over}"
+        print(f"Reward at one nat: {who} {mean(rewards_there):.3f}{said}.")
 
 
-def _settings(price: float, reward_model: Path) -> TrainSettings:
-    section = PPO | {"reward_model": str(reward_model), "beta": price}
+def _range(values: Sequence[float], digits: int) -> str:
+    low, middle, high = (f"{x:.{digits}f}" for x in (min(values), mean(values), max(values)))
+    return f"{middle} ({low}-{high})"
+
+
+def _at_one_nat(runs: Sequence[Measured]) -> float:
+    """Between the prices next to it, or NaN; reward grows about as the root of the divergence."""
+    ordered = sorted(runs, key=lambda one: one.kl)
+    roots = [max(one.kl, 0.0) ** 0.5 for one in ordered]
+    return float(np.interp(1.0, roots, [one.reward for one in ordered], np.nan, np.nan))
+
+
+def _settings(run: Run, reward_model: Path) -> TrainSettings:
+    section = PPO | VARIANTS.get(run.who, {})
+    section |= {"reward_model": str(reward_model), "beta": run.price}
     return TrainSettings.model_validate(
         {
             "model": str(MODEL), "max_length": 128, "warmup_share": 0.05, "tensorboard": False,
-            "device": "cpu", "save_every": 1000, "seed": SEED, "ppo": section,
+            "device": "cpu", "save_every": 1000, "seed": run.seed, "ppo": section,
         }
     )  # fmt: skip
 
 
-def _situations() -> list[Situation]:
-    return draw_prompts(N_PROMPTS, SEED)
-
-
-def _train_ours(work: Path, reward_model: Path, price: float) -> None:
-    data = work / "prompts.jsonl"
-    lines = [json.dumps({"prompt": one.text}) for one in _situations()]
+def _train_ours(work: Path, reward_model: Path, run: Run) -> None:
+    data = work / f"prompts-{run.seed}.jsonl"
+    lines = [json.dumps({"prompt": one.text}) for one in draw_prompts(N_PROMPTS, run.seed)]
     data.write_text("\n".join(lines) + "\n")
-    prepared = prepare_online("ppo", _settings(price, reward_model), work, data)
-    folder = RunFolder(work / f"ours-{price}")
+    prepared = prepare_online("ppo", _settings(run, reward_model), work, data)
+    folder = RunFolder(work / run.name)
     began = time.process_time()
     train_online(prepared, folder)
     cpu_s = time.process_time() - began
     (folder.path / "cpu.json").write_text(json.dumps(cpu_s))
 
 
-def _train_theirs(work: Path, reward_model: Path, price: float, python: str | None) -> None:
+def _train_theirs(work: Path, reward_model: Path, run: Run, python: str | None) -> None:
     if python is None:
         sys.exit("name the Python of an environment with TRL 1.12 as the third argument")
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    settings = _settings(price, reward_model)
-    section = settings.ppo.model_dump()
-    said = section | {
-        "model": str(MODEL), "reward_model": str(reward_model), "seed": SEED,
+    settings = _settings(run, reward_model)
+    prompts = draw_prompts(N_PROMPTS, run.seed)
+    said = settings.ppo.model_dump() | {
+        "model": str(MODEL), "reward_model": str(reward_model), "seed": run.seed,
         "max_grad_norm": settings.max_grad_norm,
         "warmup_steps": round(settings.warmup_share * settings.ppo.steps),
-        "prompts": [encode_prompt(tokenizer, one.text) for one in _situations()],
-        "out": str(work / f"theirs-{price}"),
+        "prompts": [encode_prompt(tokenizer, one.text) for one in prompts],
+        "out": str(work / run.name / "model"),
     }  # fmt: skip
-    path = work / f"theirs-{price}.json"
+    (work / run.name).mkdir(exist_ok=True)
+    path = work / run.name / "asked.json"
     path.write_text(json.dumps(said))
     script = Path(__file__).with_name("ppo_speed_trl.py")
     subprocess.run([python, str(script), str(path)], check=True)
 
 
 @torch.no_grad()
-def _measured(model: Path, folder: Path, reward_model: Path) -> Measured:
+def _measure(folder: Path, reward_model: Path, seed: int) -> None:
     with quiet_loading():
-        policy, start = (AutoModelForCausalLM.from_pretrained(one).eval() for one in (model, MODEL))
+        policy, start = (
+            AutoModelForCausalLM.from_pretrained(one).eval() for one in (folder / "model", MODEL)
+        )
         judge = AutoModelForSequenceClassification.from_pretrained(reward_model)
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    situations = draw_prompts(N_HELD_OUT, SEED, "held-out")
+    situations = draw_prompts(N_HELD_OUT, seed, "held-out")
     prompts = [encode_prompt(tokenizer, one.text) for one in situations]
     written = sample_ids(
-        policy, prompts, torch.Generator().manual_seed(SEED), pad_id=tokenizer.pad_token_id,
+        policy, prompts, torch.Generator().manual_seed(seed), pad_id=tokenizer.pad_token_id,
         end_ids=(tokenizer.eos_token_id,), max_new_tokens=int(PPO["max_new_tokens"]),
     )  # fmt: skip
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
@@ -157,11 +208,8 @@ def _measured(model: Path, folder: Path, reward_model: Path) -> Measured:
     scores = 1.0 / (1.0 + np.exp(-np.array(rewards(judge, tokenizer, turns, 128))))
     kl = [_divergence(policy, start, p, w) for p, w in zip(prompts, written, strict=True)]
     cpu_s = json.loads((folder / "cpu.json").read_text())
-    nats = np.array(kl)
-    mean, error = float(nats.mean()), float(nats.std(ddof=1)) / len(nats) ** 0.5
-    half = NormalDist().inv_cdf(0.975) * error
-    divergence = Estimate(mean, mean - half, mean + half, "normal", len(nats))
-    return Measured(mean_of(scores), divergence, cpu_s)
+    said = Measured(float(scores.mean()), float(np.mean(kl)), cpu_s)
+    (folder / "measured.json").write_text(json.dumps(asdict(said)))
 
 
 def _divergence(policy: Any, start: Any, prompt: Sequence[int], written: Sequence[int]) -> float:
@@ -169,15 +217,8 @@ def _divergence(policy: Any, start: Any, prompt: Sequence[int], written: Sequenc
     ids = torch.tensor([[*prompt, *written]])
     on = torch.zeros(1, ids.shape[1] - 1, dtype=torch.bool)
     on[:, len(prompt) - 1 :] = True
-    mine, theirs = (
-        token_logps(one, ids, torch.ones_like(ids), on, 1.0)[0].sum() for one in (policy, start)
-    )
+    mine, theirs = (token_logps(one, ids, on, 1.0)[0].sum() for one in (policy, start))
     return float(mine - theirs)
-
-
-def _said(estimate: Estimate, digits: int) -> str:
-    low, high = (f"{one:.{digits}f}" for one in (estimate.low, estimate.high))
-    return f"{estimate.estimate:.{digits}f} ({low}-{high})"
 
 
 if __name__ == "__main__":

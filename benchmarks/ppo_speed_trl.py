@@ -77,7 +77,7 @@ def main() -> None:
     cpu_s = time.process_time() - began
     policy.save_pretrained(said["out"])
     tokenizer.save_pretrained(said["out"])
-    Path(said["out"], "cpu.json").write_text(json.dumps(cpu_s))
+    Path(said["out"]).with_name("cpu.json").write_text(json.dumps(cpu_s))
 
 
 if __name__ == "__main__":

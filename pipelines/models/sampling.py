@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+_THIN = 0.8  # rows that ended are left out of the batch once no more than this share goes on
+
 
 @torch.inference_mode()
 def sample_ids(
@@ -32,14 +34,15 @@ def sample_ids(
         temperature: Above 0; 0 takes the likeliest token.
         max_new_tokens: A continuation is cut off there, and then has no end token.
     """
-    device = model.device
+    device, n = model.device, len(prompts)
     width = max(len(ids) for ids in prompts)
     tokens = torch.tensor([[pad_id] * (width - len(i)) + list(i) for i in prompts], device=device)
     gaps = torch.tensor([[width - len(ids)] for ids in prompts], device=device)
     attended = (torch.arange(width, device=device)[None] >= gaps).long()
     places = (torch.arange(width, device=device)[None] - gaps).clamp(min=0)
     ends = torch.tensor(list(end_ids), device=device)
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    rows = torch.arange(n, device=device)  # which prompts the tensors above still hold
+    going = torch.ones(n, dtype=torch.bool, device=device)  # which of these have not ended
     written: list[torch.Tensor] = []
     cache = None
     was_training = model.training
@@ -50,21 +53,28 @@ def sample_ids(
             past_key_values=cache, use_cache=True, logits_to_keep=1,
         )  # fmt: skip
         cache = out.past_key_values
-        logits = out.logits[:, -1].float()  # (n_prompts, n_words)
+        logits = out.logits[:, -1].float()  # (n_rows, n_words)
         if temperature > 0:
-            chances = torch.softmax(logits / temperature, -1)
-            tokens = torch.multinomial(chances, 1, generator=generator)
+            # Noise for all prompts: what one draws does not depend on which others have ended.
+            chances = logits.new_ones(n, logits.shape[1])
+            chances[rows] = torch.softmax(logits / temperature, -1)
+            tokens = torch.multinomial(chances, 1, generator=generator)[rows]
         else:
             tokens = logits.argmax(-1, keepdim=True)
-        tokens = tokens.masked_fill(done[:, None], pad_id)
-        written.append(tokens)
-        done |= torch.isin(tokens[:, 0], ends) & ~done
-        if done.all():
+        written.append(tokens.new_full((n,), pad_id).scatter(0, rows[going], tokens[going, 0]))
+        going = going & ~torch.isin(tokens[:, 0], ends)
+        n_going = int(going.sum())
+        if n_going == 0:
             break
         attended = torch.cat([attended, torch.ones_like(tokens)], 1)
         places = places[:, -1:] + 1
+        if n_going <= _THIN * len(rows):
+            kept = going.nonzero()[:, 0]
+            cache.reorder_cache(kept)
+            tokens, attended, places = tokens[kept], attended[kept], places[kept]
+            rows, going = rows[kept], going[kept]
     model.train(was_training)
-    return [_up_to_end(row, set(end_ids)) for row in torch.cat(written, 1).tolist()]
+    return [_up_to_end(row, set(end_ids)) for row in torch.stack(written, 1).tolist()]
 
 
 def _up_to_end(row: list[int], end_ids: set[int]) -> list[int]:

@@ -132,10 +132,10 @@ def _models(
     if adapter is not None:
 
         def without_adapter(
-            ids: torch.Tensor, attention: torch.Tensor, on: torch.Tensor
+            ids: torch.Tensor, on: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor]:
             with model.actor.disable_adapter():
-                return token_logps(model.actor, ids, attention, on, section.temperature)
+                return token_logps(model.actor, ids, on, section.temperature)
 
         return model, without_adapter
     frozen = load_model(start, settings, "language").to(device)
@@ -173,6 +173,7 @@ def _optimizer(model: ActorCritic, section: PpoSettings, settings: TrainSettings
             for part, rate in groups
         ],
         betas=(0.9, 0.95),
+        fused=True,
         weight_decay=settings.weight_decay,
     )
 

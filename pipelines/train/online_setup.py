@@ -101,8 +101,10 @@ def prepare_online(
         for one in ("judge", "constitution", "violation", "watch")
         if (said := getattr(section, one))
     }
-    minibatches = section.minibatches if isinstance(section, PpoSettings) else 1
-    tokens = section.batch_size // minibatches * settings.max_length
+    at_once = section.batch_size
+    if isinstance(section, PpoSettings):
+        at_once = min(at_once // section.minibatches, section.microbatch_size)
+    tokens = at_once * settings.max_length
     # Beside the policy a reference, which adapters make needless, and PPO's critic: four numbers
     # for each weight that is trained.
     copies = 0 if settings.lora.use else 1

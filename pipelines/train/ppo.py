@@ -7,11 +7,13 @@ constrained variant the price of a violation follows its bound (Lagrange; Achiam
 
 Axes: B responses, T tokens of prompt and response less one. Position t holds what concerns token
 t + 1; `on` marks positions whose next token belongs to the response. All else is zero there. Every
-log-probability is of the distribution that was sampled from, temperature included.
+log-probability is of the distribution that was sampled from, temperature included. Rows are padded
+on the right, so a causal model needs no mask of padding: no token that counts looks that way.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +27,7 @@ from pipelines.models.sampling import sample_ids
 from pipelines.train.hacking import repetition
 from pipelines.train.settings import PpoSettings
 
-LogProbabilities = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+LogProbabilities = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Rollout:
     """Responses of the policy as it was, and what everybody thought of each token."""
 
     ids: Tensor  # (B, T + 1)
-    attention: Tensor  # (B, T + 1)
+    lengths: Tensor  # (B,) tokens of prompt and response
     on: Tensor  # (B, T) bool
     logps: Tensor  # (B, T) of the policy that sampled
     reference: Tensor  # (B, T) of the reference
@@ -87,30 +89,24 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.actor, self.critic, self.temperature = actor, critic, temperature
 
-    def forward(self, ids: Tensor, attention: Tensor, on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, ids: Tensor, on: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probability and entropy of the policy, and the critic's value, each (B, T)."""
-        logps, entropy = token_logps(self.actor, ids, attention, on, self.temperature)
-        values = self.critic(input_ids=ids, attention_mask=attention, use_cache=False).logits
+        logps, entropy = token_logps(self.actor, ids, on, self.temperature)
+        values = self.critic(input_ids=ids, use_cache=False).logits
         return logps, entropy, values[:, :-1, 0].float() * on
 
 
-def token_logps(
-    model: Any, ids: Tensor, attention: Tensor, on: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
+def token_logps(model: Any, ids: Tensor, on: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probability of each next token and entropy there, (B, T); zero outside `on`."""
     first = int(on.any(dim=0).int().argmax())  # no response begins before this position
     kept = ids.shape[1] - first
-    logits = model(
-        input_ids=ids, attention_mask=attention, use_cache=False, logits_to_keep=kept
-    ).logits[:, :-1]
-    logp = (logits.float() / temperature).log_softmax(dim=-1)
-    chosen = logp.gather(-1, ids[:, first + 1 :, None])[..., 0]
+    logits = model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits[:, :-1]
+    said = logits[on[:, first:]].float() / temperature  # (n tokens of responses, n_words)
+    logp = said.log_softmax(dim=-1)
+    chosen = logp.gather(1, ids[:, 1:][on][:, None])[:, 0]
     entropy = -(logp.exp() * logp).sum(dim=-1)
-    late = on[:, first:]
-    return (
-        nn.functional.pad(chosen * late, (first, 0)),
-        nn.functional.pad(entropy * late, (first, 0)),
-    )
+    empty = chosen.new_zeros(on.shape)
+    return empty.masked_scatter(on, chosen), empty.masked_scatter(on, entropy)
 
 
 @torch.no_grad()
@@ -130,16 +126,26 @@ def roll_out(
         rows = [torch.tensor([*p, *r]) for p, r in zip(prompts, responses, strict=True)]
         # Padded on the right: positions count from each row's first token, as they do in training.
         ids = pad_sequence(rows, batch_first=True, padding_value=pad).to(device)
-        ends_at = torch.tensor([len(row) for row in rows], device=device)[:, None]
-        begins_at = torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
-        place = torch.arange(ids.shape[1], device=device)[None]
-        attention = (place < ends_at).long()
-        on = ((place >= begins_at) & (place < ends_at))[:, 1:]
-        logps, _, values = model(ids, attention, on)
-        reference, _ = players.reference(ids, attention, on)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        begins_at = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        place = torch.arange(1, ids.shape[1], device=device)[None]
+        on = (place >= begins_at[:, None]) & (place < lengths[:, None])
+        logps, values, reference = (torch.zeros(on.shape, device=device) for _ in range(3))
+        for part, width in alike(lengths, settings.microbatch_size):
+            one = ids[part, :width], on[part, : width - 1]
+            logps[part, : width - 1], _, values[part, : width - 1] = model(*one)
+            reference[part, : width - 1], _ = players.reference(*one)
     finished = torch.tensor([r[-1] in ends for r in responses], device=device)
     texts = tuple(tokenizer.batch_decode(responses, skip_special_tokens=True))
-    return Rollout(ids, attention, on, logps, reference, values, finished, tuple(responses), texts)
+    return Rollout(ids, lengths, on, logps, reference, values, finished, tuple(responses), texts)
+
+
+def alike(lengths: Tensor, size: int) -> list[tuple[Tensor, int]]:
+    """Rows in groups of up to `size` of about the same length, and each group's longest: little of
+    such a group is padding.
+    """
+    order = lengths.argsort(stable=True)
+    return [(part, int(lengths[part[-1]])) for part in order.split(size)]
 
 
 def token_rewards(rollout: Rollout, reward: Tensor, kl_price: float) -> Tensor:
@@ -209,11 +215,18 @@ def next_multiplier(multiplier: float, violations: float, bound: float, rate: fl
 
 @dataclass
 class State:
-    """What a step changes beside the weights; kept with every checkpoint."""
+    """What a step changes beside the weights; kept with every checkpoint.
+
+    Attributes:
+        baseline: The first batch's mean reward, which rewards count from (as Stiennon et al. 2020
+            shift their reward model). A critic begins at 0: without it every token of the first
+            steps looks better than expected, the late ones most, and the policy runs off.
+    """
 
     step: int = 0
     kl_price: float = 0.0
     multiplier: float = 0.0
+    baseline: float | None = None
 
 
 def ppo_step(
@@ -252,7 +265,10 @@ def ppo_step(
     constrained = settings.violation_bound < 1.0
     if constrained and scores.violation is not None:
         reward = reward - state.multiplier * scores.violation.to(reward)
-    rewards = token_rewards(rollout, reward, state.kl_price)
+    if state.baseline is None:
+        first = {"reward": float(reward[scored].mean())}
+        state.baseline = mean_over_processes(first, players.accelerator)["reward"]
+    rewards = token_rewards(rollout, reward - state.baseline, state.kl_price)
     advantage, target = advantages(rewards, rollout.values, on, settings.gamma, settings.gae_lambda)
     advantage = whiten(advantage, on, players.accelerator)
     learnt = _learn(players, rollout, on, advantage, target, settings, generator)
@@ -294,30 +310,49 @@ def _learn(
     settings: PpoSettings, generator: torch.Generator,
 ) -> dict[str, float]:  # fmt: skip
     """The clipped steps on one rollout; the means of their figures."""
-    figures: dict[str, list[Tensor]] = {}
+    steps: list[dict[str, Tensor]] = []
     for _ in range(settings.passes):
         order = torch.randperm(len(rollout.ids), generator=generator, device=generator.device)
         for rows in order.chunk(settings.minibatches):
-            here, old = on[rows], rollout.logps[rows]
-            logps, entropy, values = players.model(rollout.ids[rows], rollout.attention[rows], here)
-            loss_p = policy_loss(logps, old, advantage[rows], here, settings.clip)
-            loss_v = value_loss(
-                values, rollout.values[rows], target[rows], here, settings.value_clip
-            )
-            spread = mean_on(entropy, here)
             players.optimizer.zero_grad()
-            players.accelerator.backward(loss_p + loss_v - settings.entropy_bonus * spread)
-            norm = players.accelerator.clip_grad_norm_(
+            figures = _gradient(players, rollout, on, advantage, target, settings, rows)
+            figures["gradient_norm"] = players.accelerator.clip_grad_norm_(
                 players.model.parameters(), players.max_grad_norm
             )
             players.optimizer.step()
-            moved = mean_on((((logps - old).exp() - 1.0).abs() > settings.clip).float(), here)
-            for name, value in (
-                ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
-                ("clip_fraction", moved), ("gradient_norm", norm),
-            ):  # fmt: skip
-                figures.setdefault(name, []).append(value.detach())
-    return {name: float(torch.stack(values).mean()) for name, values in figures.items()}
+            steps.append(figures)
+    return {name: float(torch.stack([one[name] for one in steps]).mean()) for name in steps[0]}
+
+
+def _gradient(
+    players: Players, rollout: Rollout, on: Tensor, advantage: Tensor, target: Tensor,
+    settings: PpoSettings, rows: Tensor,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Gradient and figures of a minibatch: sums over its groups, each by its share of tokens."""
+    n_tokens = on[rows].sum().clamp(min=1)
+    groups = alike(rollout.lengths[rows], settings.microbatch_size)
+    sums: dict[str, Tensor] = {}
+    for number, (group, width) in enumerate(groups, start=1):
+        at, to = rows[group], slice(width - 1)
+        here, old = on[at, to], rollout.logps[at, to]
+        logps, entropy, values = players.model(rollout.ids[at, :width], here)
+        loss_p = policy_loss(logps, old, advantage[at, to], here, settings.clip)
+        loss_v = value_loss(
+            values, rollout.values[at, to], target[at, to], here, settings.value_clip
+        )
+        spread = mean_on(entropy, here)
+        moved = mean_on((((logps - old).exp() - 1.0).abs() > settings.clip).float(), here)
+        loss = loss_p + loss_v - settings.entropy_bonus * spread
+        share = here.sum() / n_tokens
+        several = players.accelerator.no_sync(players.model)  # processes meet at the last group
+        with several if number < len(groups) else nullcontext():
+            players.accelerator.backward(share * loss)
+        for name, value in (
+            ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
+            ("clip_fraction", moved),
+        ):  # fmt: skip
+            sums[name] = sums.get(name, 0.0) + share * value.detach()
+    return sums
 
 
 def whiten(x: Tensor, on: Tensor, accelerator: Accelerator) -> Tensor:

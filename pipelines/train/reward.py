@@ -104,7 +104,7 @@ def reward_dataset(
 @torch.no_grad()
 def rewards(
     model: Any, tokenizer: Any, conversations: Sequence[tuple[tuple[Message, ...], str]],
-    max_length: int, batch_size: int = 64,
+    max_length: int, batch_size: int = 16,
 ) -> list[float]:  # fmt: skip
     """The reward of each (prompt, response), in order.
 

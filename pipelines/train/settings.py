@@ -130,6 +130,7 @@ class PpoSettings(OnlineSettings):
 
     passes: Count = 4
     minibatches: Count = 2
+    microbatch_size: Count = 16
     clip: Positive = 0.2
     value_clip: Positive = 0.2
     value_learning_rate: Positive = 1e-5

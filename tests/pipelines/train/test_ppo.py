@@ -1,6 +1,7 @@
 """PPO's parts by hand and against slow definitions; its rollouts against the model itself."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from pipelines.train.ppo import (
     Scores,
     State,
     advantages,
+    alike,
     mean_on,
     next_kl_price,
     next_multiplier,
@@ -113,7 +115,7 @@ def test_the_reward_comes_at_the_last_token_and_divergence_costs_at_each():
     on = rows(3, 1)
     logps, reference = 0.5 * on, 0.25 * on
     empty = torch.zeros(2)
-    rollout = Rollout(on, on, on, logps, reference, logps, empty, ([], []), ("", ""))
+    rollout = Rollout(on, empty, on, logps, reference, logps, empty, ([], []), ("", ""))
     found = token_rewards(rollout, torch.tensor([10.0, 20.0]), 2.0)
     assert found.tolist() == [[0, -0.5, -0.5, 9.5, 0, 0], [0, 19.5, 0, 0, 0, 0]]
 
@@ -161,8 +163,8 @@ def make_players(tokenizer, temperature=1.0):
     frozen = new_model(len(tokenizer), SHAPE, 5).eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-    def reference(ids, attention, on):
-        return token_logps(frozen, ids, attention, on, temperature)
+    def reference(ids, on):
+        return token_logps(frozen, ids, on, temperature)
 
     return Players(model, optimizer, reference, tokenizer, Accelerator(cpu=True), 1.0)
 
@@ -174,7 +176,7 @@ def test_what_is_marked_is_the_response_and_no_more(tokenizer, prompts):
     for row, prompt in enumerate(prompts):
         marked = rollout.ids[row, 1:][rollout.on[row]].tolist()
         assert marked == rollout.written[row]
-        whole = rollout.ids[row][rollout.attention[row].bool()].tolist()
+        whole = rollout.ids[row, : rollout.lengths[row]].tolist()
         assert whole == [*prompt, *rollout.written[row]]
         ended = rollout.written[row][-1] == tokenizer.eos_token_id
         assert bool(rollout.finished[row]) is ended
@@ -206,7 +208,7 @@ def test_samples_follow_the_temperature(tokenizer, prompts):
     settings = PpoSettings(max_new_tokens=4, temperature=0.5)
     rollout = roll_out(players, prompts * 60, settings, generator())
     with torch.no_grad():
-        _, entropy, _ = players.model(rollout.ids, rollout.attention, rollout.on)
+        _, entropy, _ = players.model(rollout.ids, rollout.on)
     gap = (rollout.logps + entropy)[rollout.on]
     assert abs(float(gap.mean())) < 4 * float(gap.std()) / math.sqrt(gap.numel())
 
@@ -221,16 +223,17 @@ def step(players, prompts, reward, **settings):
     return ppo_step(players, prompts, score, chosen, state, generator()), state
 
 
+def nan_first(texts):
+    rewards = torch.tensor([float(len(text)) for text in texts])
+    rewards[0] = math.nan
+    return rewards
+
+
 def test_a_response_that_could_not_be_scored_teaches_nothing(tokenizer, prompts):
     def learn(prompts, reward):
         players = make_players(tokenizer)
         step(players, prompts, reward, value_clip=1e9)
         return torch.cat([weight.flatten() for weight in players.model.parameters()])
-
-    def nan_first(texts):
-        rewards = torch.tensor([float(len(text)) for text in texts])
-        rewards[0] = math.nan
-        return rewards
 
     def huge_first(texts):
         rewards = nan_first(texts)
@@ -244,6 +247,56 @@ def test_a_response_that_could_not_be_scored_teaches_nothing(tokenizer, prompts)
     assert figures["unscored"] == pytest.approx(1 / 6)
     with pytest.raises(ServiceFailed, match="none of 6"):
         step(make_players(tokenizer), prompts, lambda texts: torch.full((len(texts),), math.nan))
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.1])
+def test_groups_of_like_length_change_nothing(tokenizer, prompts, bonus):
+    def weights(size):
+        players = make_players(tokenizer)
+        # SGD, since Adam's first step is the gradient's sign: it would hide a wrong scale.
+        sgd = replace(players, optimizer=torch.optim.SGD(players.model.parameters(), lr=0.1))
+        long = [*prompts[:5], prompts[5] * 3]
+        figures, _ = step(
+            sgd, long, nan_first, microbatch_size=size, entropy_bonus=bonus, value_clip=1e9
+        )
+        return torch.cat([weight.flatten() for weight in players.model.parameters()]), figures
+
+    before = torch.cat([w.flatten() for w in make_players(tokenizer).model.parameters()])
+    whole, said = weights(6)
+    assert not torch.allclose(whole, before, atol=1e-4)
+    for size in (1, 2, 4):
+        parts, figures = weights(size)
+        assert torch.allclose(parts, whole, atol=1e-6)
+        assert figures == pytest.approx(said, abs=1e-5)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=20), st.integers(1, 8))
+def test_groups_hold_each_row_once_and_the_shorter_rows_first(lengths, size):
+    groups = alike(torch.tensor(lengths), size)
+    assert sorted(i for rows, _ in groups for i in rows.tolist()) == list(range(len(lengths)))
+    in_turn = [lengths[i] for rows, _ in groups for i in rows.tolist()]
+    assert in_turn == sorted(lengths)
+    assert all(len(rows) <= size for rows, _ in groups)
+    assert all(width == max(lengths[i] for i in rows.tolist()) for rows, width in groups)
+
+
+def test_rewards_count_from_the_mean_of_the_first_batch(tokenizer, prompts):
+    players = make_players(tokenizer)
+    with torch.no_grad():  # a critic that knows nothing yet
+        players.model.critic.score.weight.zero_()
+        players.model.critic.score.bias.zero_()
+    figures, state = step(
+        players, prompts, lambda texts: torch.full((len(texts),), 7.0), unfinished_penalty=0.0
+    )
+    assert state.baseline == pytest.approx(7.0)
+    assert figures["reward"] == pytest.approx(7.0)  # the curves show the reward itself
+    assert figures["value_loss"] < 0.01  # the price of divergence alone, where 7 would give 24
+    later = State(step=3, baseline=2.0)
+    ppo_step(
+        players, prompts, lambda texts: Scores(torch.ones(len(texts)), None, {}),
+        PpoSettings(max_new_tokens=6), later, generator(),
+    )  # fmt: skip
+    assert later.baseline == 2.0  # never again
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tokenizer, prompts):
