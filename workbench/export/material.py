@@ -1,7 +1,7 @@
 """Everything an export knows before the first text is read: verdicts, human labels, their draw."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from pipelines.preferences.curate import (
     vote_counts,
 )
 from pipelines.records import LABELS
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.export.labels import PairLabels, RoundLabels, audited_label, read_labels
 from workbench.export.rows import ORDERS, Outcome
 from workbench.export.texts import identical_flags
@@ -48,6 +49,16 @@ class Material:
             digest.update(f"{name} {values.dtype} {values.shape}".encode())
             digest.update(values.tobytes())
         return digest.hexdigest()
+
+    def blind_evidence(self) -> Evidence:
+        """The evidence without votes that were given with the AI's label in sight: they lean its
+        way, so of what it is worth, nothing is learned from them.
+        """
+        votes = self.evidence.round_votes.copy()
+        for row, pair in self.drawn.items():
+            for vote in pair.votes.values():
+                votes[row, _CODES[vote.label]] -= vote.origin == ASSISTED
+        return replace(self.evidence, round_votes=votes)
 
     def people(self) -> list[str]:
         """Everybody whose name stands on a label, sorted."""

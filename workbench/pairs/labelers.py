@@ -44,7 +44,7 @@ def labeler_folder(project_dir: Path, name: str) -> Path:
 
 
 def human_labels(project: Project, round_name: str | None) -> Labelled:
-    """All pairs that people labelled, with their labels.
+    """All pairs that people labelled without the AI's label in sight, with their labels.
 
     Raises:
         BadInput: No pairs, or no such round.
@@ -53,7 +53,8 @@ def human_labels(project: Project, round_name: str | None) -> Labelled:
     # Which AI label stands beside people's does not matter here; a rule always has a name.
     judges = project.annotations().judges
     material = gather(project, round_name, "majority" if judges else None)
-    audited = audited_labels(material.evidence, material.annotations.prompt, edge_flags(material))
+    evidence = material.blind_evidence()
+    audited = audited_labels(evidence, material.annotations.prompt, edge_flags(material))
     if not len(audited):
         raise Undefined("no pair has a human label yet; label some, or import labels")
     return Labelled(project.store.pairs(audited.row.tolist()), audited)

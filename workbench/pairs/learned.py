@@ -64,10 +64,14 @@ def learn(
         raise BadInput(
             f'"{name}" was made from people\'s labels already; name the judge that it was made of'
         )
+    blind = material.blind_evidence()
     audited = _with_label(
-        audited_labels(evidence, material.annotations.prompt, edge_flags(material)), soft
+        audited_labels(blind, material.annotations.prompt, edge_flags(material)), soft
     )
     notes: list[str] = []
+    n_assisted = int((evidence.round_votes - blind.round_votes).sum())
+    if n_assisted:
+        notes.append(f"nothing is learned from {n_assisted:,} labels given with the AI's in sight")
     corrected: Correction | None = None
     calibrated: Recalibration | None = None
     try:

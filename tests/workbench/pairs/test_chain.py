@@ -7,17 +7,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from pipelines.agreement.annotations import NONE
 from pipelines.config import PairsSection
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, Undefined
 from pipelines.importing import import_file
 from pipelines.judge.derived import read_record
 from pipelines.preferences.combine import combine_judge
 from pipelines.records import Judgment
+from workbench.audit.argilla_votes import ASSISTED
+from workbench.audit.draw import draw_round
+from workbench.audit.options import DrawOptions, StratumOptions
 from workbench.cli.main import app
+from workbench.db.models import Annotator, Item, Slot, Vote
+from workbench.db.session import writing
 from workbench.pairs.chain import make_pairs
+from workbench.pairs.labelers import human_labels
 from workbench.pairs.output import FOLDER
 from workbench.project import Project
 
@@ -115,6 +122,37 @@ def test_without_people_nothing_is_learned_and_that_is_said(tmp_path):
     assert made.learned.correction is None
     assert "nothing learned" in made.learned.notes[0]
     assert made.counts.n_kept == N - 1
+
+
+def test_nothing_is_learned_from_labels_given_with_the_ais_in_sight(tmp_path):
+    project = project_of(tmp_path / "p", [{**row, "human": []} for row in rows()])
+    main = StratumOptions(n_pairs=N_LABELLED)
+    drawn = draw_round(project, DrawOptions(label="sol", name="r", main=main, overlap=0.0))
+    truth = dict(zip(project.store.pair_ids(), project.store.meta_values("truth"), strict=True))
+    with writing(project.engine) as session:
+        person = Annotator(name="ben", created_at=0.0, link_hash=None, revoked_at=None)
+        session.add(person)
+        session.flush()
+        items = select(Item, Slot.id).join(Slot, Slot.item_id == Item.id)
+        for item, slot in session.execute(items.where(Item.round_id == drawn.round_id)):
+            session.add(
+                Vote(
+                    id=f"v-{item.id}", round_id=drawn.round_id, item_id=item.id, slot_id=slot,
+                    annotator_id=person.id, label=truth[item.pair_id], left="A", details={},
+                    origin="argilla", created_at=1.0,
+                )
+            )  # fmt: skip
+    assert make_pairs(project, PairsSection()).learned.n_labels == N_LABELLED
+    with writing(project.engine) as session:
+        session.execute(update(Vote).values(origin=ASSISTED, counts=False))
+    made = make_pairs(project, PairsSection())
+    assert made.learned.n_labels == 0
+    assert made.learned.notes[0] == (
+        f"nothing is learned from {N_LABELLED} labels given with the AI's in sight"
+    )
+    assert made.counts.kept_by_source["human"] == N_LABELLED  # labels they are all the same
+    with pytest.raises(Undefined, match="no pair has a human label"):
+        human_labels(project, None)
 
 
 def test_corrected_labels_are_not_corrected_again(project):
