@@ -15,8 +15,6 @@ from protocol_server import ServerHandle
 
 from pipelines.config import RunConfig
 from pipelines.importing import import_file
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
 from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, run_judge
 from pipelines.judge.spec import JudgeSpec
 from pipelines.models.completions import Price
@@ -24,6 +22,8 @@ from pipelines.models.endpoint import Endpoint, EndpointEngine
 from pipelines.models.engine import Reply, Request
 from pipelines.models.retry import Backoff
 from pipelines.records import Judgment, Label, Message, Order, PreferencePair
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
 from pipelines.store import PairStore
 
 Steps = Generator[tuple[Request, ...], tuple[Reply, ...], Judgment]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipelines.stages.standing import Standing
+
 from pipelines.errors import BadInput
 from pipelines.generate.draw import Sampling
 from pipelines.generate.estimate import Estimate, estimate
@@ -14,12 +16,11 @@ from pipelines.generate.manifest import read_manifest
 from pipelines.generate.pairs import PairsMade, put_pairs
 from pipelines.generate.prompts import PromptFile
 from pipelines.generate.runner import GenerateFolder, GenerateRun, pending, run_generate
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
-from pipelines.judge.runner import Standing
-from pipelines.judge.stop import StopSignal
 from pipelines.models.opening import build_engine, check_bounded
 from pipelines.models.spec import ModelSpec
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
+from pipelines.stages.stop import StopSignal
 from workbench.judging import on_signals
 from workbench.project import Project
 

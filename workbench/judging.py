@@ -11,28 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pipelines.stages.log import Spend
+from pipelines.stages.standing import Standing
 
 from pipelines.errors import BadInput
-from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.engines import question_of
 from pipelines.judge.estimate import Estimate, estimate
 from pipelines.judge.fitness import judge_warnings
-from pipelines.judge.lock import project_lock
-from pipelines.judge.log import Spend
 from pipelines.judge.manifest import read_manifest
 from pipelines.judge.modes import calls_per_judgment
-from pipelines.judge.runner import (
-    JudgeFolder,
-    JudgeRun,
-    Question,
-    Standing,
-    index_of,
-    run_judge,
-)
+from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, index_of, run_judge
 from pipelines.judge.spec import JudgeSpec
-from pipelines.judge.stop import StopSignal
 from pipelines.judge.template import Template
 from pipelines.models.opening import build_engine, check_bounded
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
+from pipelines.stages.stop import StopSignal
 from workbench.project import Project
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.stages.standing import Standing
+
 from pipelines.config import ReviseSection
 from pipelines.constitution.estimate import ReviseEstimate, estimate
 from pipelines.constitution.log import read_state
@@ -17,12 +19,11 @@ from pipelines.constitution.records import load_constitution
 from pipelines.constitution.runner import Cast, ReviseFolder, ReviseRun, run_revise
 from pipelines.constitution.sources import Source, limited, source_of
 from pipelines.errors import BadInput
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
-from pipelines.judge.runner import Standing
-from pipelines.judge.stop import StopSignal
 from pipelines.models.opening import build_engine, check_bounded, price_of
 from pipelines.models.spec import ModelSpec
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
+from pipelines.stages.stop import StopSignal
 from workbench.data_files import data_dir
 from workbench.judging import on_signals
 from workbench.project import Project

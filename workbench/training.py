@@ -171,9 +171,9 @@ def judge_of(project: Project, name: str) -> "Scorer":
     Raises:
         BadInput: There is no such judge, it rates no single responses, or nothing bounds its cost.
     """
-    from pipelines.judge.budget import Budget, Limits
     from pipelines.judge.rater import Rater
     from pipelines.models.opening import build_engine, check_bounded
+    from pipelines.stages.budget import Budget, Limits
     from pipelines.train.reward_functions import Scorer
 
     config = project.config

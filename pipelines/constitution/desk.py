@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pipelines.constitution.log import LogState, Mark, Saved, trajectory_line
 from pipelines.constitution.loop import Call, Loop, Role
 from pipelines.constitution.trajectory import Trajectory
-from pipelines.judge.budget import Budget
-from pipelines.judge.log import JudgmentLog, Spend, step_line
-from pipelines.judge.stop import Stop
 from pipelines.models.completions import Price
 from pipelines.models.engine import Reply, Request
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import Spend, StageLog, step_line
+from pipelines.stages.stop import Stop
 
 # Responses under way; past this the critic waits for the reviser, so that memory stays bounded.
 _MOST_OPEN = 2048
@@ -94,7 +94,7 @@ class Desk:
     def __init__(
         self,
         fresh: Iterator[Ticket],
-        log: JudgmentLog,
+        log: StageLog,
         state: LogState,
         budget: Budget,
         on_done: Callable[[Ticket, Trajectory, int], None],

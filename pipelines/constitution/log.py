@@ -8,7 +8,7 @@ has lost at most what was in flight. Two kinds of lines:
 
 Each line names the plan (a hash of all that changes a question or an answer) and the response (its
 id and the hash of its texts), so it stays true whatever happens to the files around it. The file
-itself is the judges' `JudgmentLog`: durable, one writer, a torn last line cut off.
+itself is the judges' `StageLog`: durable, one writer, a torn last line cut off.
 """
 
 import json
@@ -19,8 +19,8 @@ from typing import Any
 
 from pipelines.constitution.trajectory import Response, Trajectory
 from pipelines.errors import BadInput
-from pipelines.judge.log import Spend, iter_lines, reply_of
 from pipelines.models.engine import Reply
+from pipelines.stages.log import Spend, iter_lines, reply_of
 
 LOG_NAME = "log.jsonl"
 KINDS = ("step", "trajectory")

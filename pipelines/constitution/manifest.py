@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.judge.manifest import AnyRun, Manifest, read_runs
+from pipelines.stages.manifest import AnyRun, Manifest, read_runs
 
 
 class ReviseEntry(AnyRun):

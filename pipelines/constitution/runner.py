@@ -18,15 +18,15 @@ from pipelines.constitution.loop import RevisePlan, Role, revise
 from pipelines.constitution.manifest import ReviseEntry, read_manifest
 from pipelines.constitution.trajectory import Response, Trajectory
 from pipelines.errors import ServiceFailed, WorkbenchError
-from pipelines.judge.budget import Budget
-from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent, with_run, write_manifest
-from pipelines.judge.runner import Standing, now_and_then
-from pipelines.judge.stop import GRACE_S, StopSignal
-from pipelines.judge.work import until_stopped
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
 from pipelines.provenance import git_revision, program_version
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import Spend, StageLog
+from pipelines.stages.manifest import Ended, Spent, with_run, write_manifest
+from pipelines.stages.standing import Standing, now_and_then
+from pipelines.stages.stop import GRACE_S, StopSignal
+from pipelines.stages.work import until_stopped
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ async def run_revise(
     """
     folder, plan_hash = ReviseFolder(project_dir), plan.hash()
     wanted = {(one.id, one.text_hash()) for one in responses()}
-    log = JudgmentLog(folder.log)
+    log = StageLog(folder.log)
     try:
         state = read_state(folder.log, plan_hash)
         before = read_manifest(folder.manifest)

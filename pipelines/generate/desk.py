@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 from pipelines.generate.log import Drawn, LogState, Mark, Saved, drawn_line
 from pipelines.generate.records import Candidate
-from pipelines.judge.budget import Budget
-from pipelines.judge.log import JudgmentLog
-from pipelines.judge.work import Work, WorkDesk
 from pipelines.models.completions import Price
 from pipelines.models.engine import Reply
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import StageLog
+from pipelines.stages.work import Work, WorkDesk
 
 Ticket = Work[Mark, tuple[Candidate, ...]]
 
@@ -19,7 +19,7 @@ class Desk(WorkDesk[Ticket, tuple[Candidate, ...]]):
     def __init__(
         self,
         fresh: Iterator[Ticket],
-        log: JudgmentLog,
+        log: StageLog,
         state: LogState,
         budget: Budget,
         price: Price | None,

@@ -1,6 +1,6 @@
 """The append-only log of one model's candidates: `runs/generate/<model>/log.jsonl`.
 
-The file is the judges' `JudgmentLog`: durable, one writer, a torn last line cut off. Two kinds of
+The file is the judges' `StageLog`: durable, one writer, a torn last line cut off. Two kinds of
 lines:
 
     step    one reply on the way to a prompt's candidates, asked and paid for once
@@ -20,8 +20,8 @@ from typing import Any
 from pipelines.errors import BadInput
 from pipelines.generate.draw import Sampling
 from pipelines.generate.records import Candidate, Prompt
-from pipelines.judge.log import Spend, iter_lines, reply_of, used
 from pipelines.models.engine import Reply
+from pipelines.stages.log import Spend, iter_lines, reply_of, used
 
 LOG_NAME = "log.jsonl"
 KINDS = ("step", "drawn")

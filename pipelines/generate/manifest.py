@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pipelines.judge.manifest import AnyRun, Manifest, read_runs
+from pipelines.stages.manifest import AnyRun, Manifest, read_runs
 
 
 class GenerateEntry(AnyRun):

@@ -19,16 +19,16 @@ from pipelines.generate.manifest import GenerateEntry, GenerateManifest, read_ma
 from pipelines.generate.prompts import PromptFile
 from pipelines.generate.reading import CANDIDATES_NAME
 from pipelines.generate.records import Prompt
-from pipelines.judge.budget import Budget
-from pipelines.judge.log import JudgmentLog, Spend
-from pipelines.judge.manifest import Ended, Spent, with_run, write_manifest
-from pipelines.judge.runner import Standing, now_and_then
-from pipelines.judge.stop import StopSignal
-from pipelines.judge.work import answer
 from pipelines.models.engine import Engine
 from pipelines.models.opening import price_of
 from pipelines.models.spec import hash_of
 from pipelines.provenance import git_revision, program_version
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import Spend, StageLog
+from pipelines.stages.manifest import Ended, Spent, with_run, write_manifest
+from pipelines.stages.standing import Standing, now_and_then
+from pipelines.stages.stop import StopSignal
+from pipelines.stages.work import answer
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ async def run_generate(
     spec = sampling.spec
     sampling.check()
     folder = GenerateFolder(project_dir, spec.name)
-    log = JudgmentLog(folder.log)
+    log = StageLog(folder.log)
     try:
         state = read_state(folder.log, sampling)
         before = read_manifest(folder.manifest, spec.name)

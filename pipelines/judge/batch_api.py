@@ -15,19 +15,11 @@ import numpy.typing as npt
 
 from pipelines.judge.batch_files import BatchAnswers, BatchWriter, custom_id_of
 from pipelines.judge.batches_out import name_of, take_back, write_out
-from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.desk import Ticket
 from pipelines.judge.index import LogIndex
-from pipelines.judge.log import JudgmentLog, Mark, Spend, judged_line, step_line
-from pipelines.judge.manifest import Spent, read_manifest, with_run, write_manifest
-from pipelines.judge.runner import (
-    JudgeFolder,
-    Question,
-    index_of,
-    publish,
-    run_entry,
-    tickets,
-)
+from pipelines.judge.log import Mark, judged_line
+from pipelines.judge.manifest import read_manifest
+from pipelines.judge.runner import JudgeFolder, Question, index_of, publish, run_entry, tickets
 from pipelines.models.completions import (
     Price,
     Trouble,
@@ -36,6 +28,9 @@ from pipelines.models.completions import (
 )
 from pipelines.models.engine import Reply
 from pipelines.records import Judgment
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.log import Spend, StageLog, step_line
+from pipelines.stages.manifest import Spent, with_run, write_manifest
 from pipelines.store import PairStore
 
 BATCH_PRICE = 0.5  # of the usual price
@@ -156,7 +151,7 @@ def import_batches(
     spec = question.spec
     folder = JudgeFolder(project_dir, spec.name)
     store.check_judge_name(spec.name)
-    log = JudgmentLog(folder.log)
+    log = StageLog(folder.log)
     try:
         index = index_of(folder, question, store, despite_batches=True)
         before = read_manifest(folder.manifest, spec.name)
@@ -202,9 +197,7 @@ def half_price(price: Price | None) -> Price | None:
 class _Taking:
     """Goes through the pairs that answers have come for, and writes down what follows."""
 
-    def __init__(
-        self, question: Question, index: LogIndex, log: JudgmentLog, answers: BatchAnswers
-    ):
+    def __init__(self, question: Question, index: LogIndex, log: StageLog, answers: BatchAnswers):
         self.spent = Spend()
         self.n_judged = self.n_failed = self.n_waiting = self.n_unanswered = self.n_known = 0
         self._question = question

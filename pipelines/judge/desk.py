@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Generator, Iterator
 
-from pipelines.judge.budget import Budget
 from pipelines.judge.index import LogIndex, Saved
-from pipelines.judge.log import JudgmentLog, Mark, judged_line
-from pipelines.judge.work import Work, WorkDesk
+from pipelines.judge.log import Mark, judged_line
 from pipelines.models.completions import Price
 from pipelines.models.engine import Reply, Request
 from pipelines.records import Judgment
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import StageLog
+from pipelines.stages.work import Work, WorkDesk
 
 Steps = Generator[tuple[Request, ...], tuple[Reply, ...], Judgment]
 
@@ -29,7 +30,7 @@ class Desk(WorkDesk[Ticket, Judgment]):
     def __init__(
         self,
         fresh: Iterator[Ticket],
-        log: JudgmentLog,
+        log: StageLog,
         index: LogIndex,
         budget: Budget,
         price: Price | None,

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.judge.log import Spend, iter_lines, judgment_of, reply_of
+from pipelines.judge.log import KINDS, judgment_of
 from pipelines.models.engine import Reply
 from pipelines.preferences.annotations import FAILURE_CODES
 from pipelines.records import Failure, Judgment, Order
+from pipelines.stages.log import Spend, iter_lines, reply_of
 from pipelines.store import PairStore
 
 TODO, JUDGED, FAILED = 0, 1, 2  # from FAILED on: FAILED + the code of the failure
@@ -118,7 +119,7 @@ def read_index(
     index = LogIndex.empty(store, orders)
     columns = {order: column for column, order in enumerate(orders)}
     strays: list[tuple[int, dict[str, Any]]] = []
-    for offset, line in iter_lines(path):
+    for offset, line in iter_lines(path, KINDS):
         if line is None:
             index.n_damaged += 1
             continue

@@ -9,7 +9,6 @@ from contextlib import aclosing
 
 from pipelines.errors import BadInput, ServiceFailed
 from pipelines.judge.asking import Asking, Step, together
-from pipelines.judge.budget import Budget
 from pipelines.judge.question import response_text
 from pipelines.judge.ratings import ask_rating, criterion_weights
 from pipelines.judge.spec import JudgeSpec
@@ -17,6 +16,7 @@ from pipelines.judge.template import Template
 from pipelines.models.engine import Engine, Reply, Request
 from pipelines.models.opening import price_of
 from pipelines.records import Message
+from pipelines.stages.budget import Budget
 
 
 class Rater:

@@ -16,29 +16,22 @@ import numpy.typing as npt
 
 from pipelines.errors import ServiceFailed
 from pipelines.judge.batches_out import read_out
-from pipelines.judge.budget import Budget
 from pipelines.judge.desk import Desk, Steps, Ticket
 from pipelines.judge.index import LogIndex, iter_judgments, read_index
-from pipelines.judge.log import LOG_NAME, JudgmentLog, Mark, Spend
-from pipelines.judge.manifest import (
-    Ended,
-    Published,
-    RunEntry,
-    Spent,
-    read_manifest,
-    with_run,
-    write_manifest,
-)
+from pipelines.judge.log import LOG_NAME, Mark
+from pipelines.judge.manifest import Published, RunEntry, read_manifest
 from pipelines.judge.spec import JudgeSpec
-from pipelines.judge.stop import StopSignal
-from pipelines.judge.work import answer
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine
 from pipelines.provenance import git_revision, program_version
 from pipelines.records import Order, PreferencePair
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import Spend, StageLog
+from pipelines.stages.manifest import Ended, Spent, with_run, write_manifest
+from pipelines.stages.standing import Standing, now_and_then
+from pipelines.stages.stop import StopSignal
+from pipelines.stages.work import answer
 from pipelines.store import PairStore
-
-_TICK_S = 0.2  # between two reports of how far it is
 
 Ask = Callable[[PreferencePair, Order | None], Steps]
 
@@ -61,19 +54,6 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How far a run is."""
-
-    judge: str
-    n_wanted: int
-    n_done: int  # judged or failed, in this run and before
-    n_before: int  # of them, before
-    n_failed: int  # in this run
-    usd: float  # in this run
-    seconds: float
-
-
-@dataclass(frozen=True)
 class JudgeRun:
     """What a run did. `n_judged`, `failed` and `n_pending` are of the judge now, all in all."""
 
@@ -91,22 +71,6 @@ class JudgeRun:
     seconds: float
     torn_bytes: int
     n_damaged: int
-
-
-def now_and_then(
-    on_standing: Callable[[Standing], None] | None, standing: Callable[[], Standing]
-) -> Callable[[], None]:
-    """Tells how far a run is whenever it is called, but a few times a second at most."""
-    last_told = 0.0
-
-    def tell() -> None:
-        nonlocal last_told
-        now = time.monotonic()
-        if on_standing is not None and now - last_told >= _TICK_S:
-            last_told = now
-            on_standing(standing())
-
-    return tell
 
 
 class JudgeFolder:
@@ -155,7 +119,7 @@ async def run_judge(
     spec = question.spec
     folder = JudgeFolder(project_dir, spec.name)
     store.check_judge_name(spec.name)
-    log = JudgmentLog(folder.log)
+    log = StageLog(folder.log)
     try:
         index = index_of(folder, question, store, despite_batches)
         before = read_manifest(folder.manifest, spec.name)

@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from pipelines.stages.manifest import Spent
+
 from pipelines.constitution.manifest import read_manifest as read_revise
 from pipelines.generate.manifest import read_manifest as read_generate
 from pipelines.generate.runner import GenerateFolder
-from pipelines.judge.manifest import Spent
 from pipelines.judge.manifest import read_manifest as read_judge
 from pipelines.judge.runner import JudgeFolder
 from pipelines.models.opening import price_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipelines.generate.estimate import Estimate
 from pipelines.generate.prompts import PromptFile
 from pipelines.generate.runner import GenerateRun
-from pipelines.judge.budget import Limits
+from pipelines.stages.budget import Limits
 from workbench.cli.judge_text import ENDED, duration, limit_lines, price_words, spent_words
 from workbench.generating import Generated
 

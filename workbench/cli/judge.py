@@ -21,8 +21,8 @@ from workbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pipelines.judge.budget import Limits
     from pipelines.judge.spec import JudgeSpec
+    from pipelines.stages.budget import Limits
     from workbench.project import Project
 
 
@@ -137,7 +137,7 @@ def import_batch(
     from dataclasses import asdict
 
     from pipelines.judge.batch_api import import_batches
-    from pipelines.judge.lock import project_lock
+    from pipelines.stages.lock import project_lock
     from workbench.judging import question_for
     from workbench.project import Project
 

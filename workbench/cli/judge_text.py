@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pipelines.judge.budget import Limits
 from pipelines.judge.estimate import Estimate
-from pipelines.judge.log import Spend
-from pipelines.judge.runner import JudgeRun, Standing
+from pipelines.judge.runner import JudgeRun
+from pipelines.stages.budget import Limits
+from pipelines.stages.log import Spend
+from pipelines.stages.standing import Standing
 
 _PATIENCE_S = 2.0
 
@@ -43,13 +44,13 @@ def standing_bar() -> Iterator[Callable[[Standing], None]]:
     def on_standing(now: Standing) -> None:
         if not bar.live.is_started and time.monotonic() - start > _PATIENCE_S:
             bar.start()
-        if now.judge not in tasks:
-            tasks[now.judge] = bar.add_task(
-                now.judge, completed=now.n_before, total=now.n_wanted, rate=0.0, failed=0, usd=0.0
+        if now.who not in tasks:
+            tasks[now.who] = bar.add_task(
+                now.who, completed=now.n_before, total=now.n_wanted, rate=0.0, failed=0, usd=0.0
             )
         rate = (now.n_done - now.n_before) / now.seconds if now.seconds else 0.0
         bar.update(
-            tasks[now.judge],
+            tasks[now.who],
             completed=now.n_done,
             rate=rate,
             failed=now.n_failed,

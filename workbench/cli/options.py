@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.judge.budget import Limits
+    from pipelines.stages.budget import Limits
 
 INTERRUPTED = 130  # exit code, as a shell reports it
 
@@ -37,7 +37,7 @@ class _Limited(Protocol):
 
 def limits_of(own: _Limited, budget_usd: float | None, max_requests: int | None) -> "Limits":
     """What a run may use: the command line's bounds where it gave some, else its section's."""
-    from pipelines.judge.budget import Limits
+    from pipelines.stages.budget import Limits
 
     return Limits(
         own.budget_usd if budget_usd is None else budget_usd,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.constitution.estimate import ReviseEstimate
     from pipelines.constitution.measure import ReviseStatistics
     from pipelines.constitution.runner import ReviseRun
-    from pipelines.judge.budget import Limits
+    from pipelines.stages.budget import Limits
     from workbench.revising import Outputs
 
 

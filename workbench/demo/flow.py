@@ -17,12 +17,12 @@ from pipelines.config import CONFIG_NAME
 from pipelines.constitution.records import load_constitution
 from pipelines.errors import BadInput, ServiceFailed
 from pipelines.generate.prompts import read_prompts
-from pipelines.judge.budget import Limits
-from pipelines.judge.runner import Standing
 from pipelines.sandbox.annotators import Annotator, Traits
 from pipelines.sandbox.background import in_background
 from pipelines.sandbox.tiny_writer import TinyWriter
 from pipelines.sandbox.traits import load_traits
+from pipelines.stages.budget import Limits
+from pipelines.stages.standing import Standing
 from workbench.audit.draw import draw_round
 from workbench.audit.options import draw_options
 from workbench.data_files import data_dir
@@ -285,7 +285,7 @@ def _pairs(project: Project, on_stage: OnStage) -> str:
 
 
 def _told(on_stage: OnStage, name: str) -> Callable[[Standing], None]:
-    return lambda now: on_stage(name.format(judge=now.judge), now.n_done, now.n_wanted)
+    return lambda now: on_stage(name.format(judge=now.who), now.n_done, now.n_wanted)
 
 
 def _check(runs: Sequence[_Ended]) -> None:

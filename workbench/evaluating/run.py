@@ -17,11 +17,12 @@ from pipelines.evaluate.suites import Suite, belongs, load_suite
 from pipelines.generate.draw import Sampling
 from pipelines.generate.prompts import PromptFile, read_prompts
 from pipelines.generate.runner import GenerateRun
-from pipelines.judge.budget import Limits
-from pipelines.judge.lock import project_lock
-from pipelines.judge.log import Spend
-from pipelines.judge.runner import JudgeRun, Standing
+from pipelines.judge.runner import JudgeRun
 from pipelines.judge.spec import JudgeSpec
+from pipelines.stages.budget import Limits
+from pipelines.stages.lock import project_lock
+from pipelines.stages.log import Spend
+from pipelines.stages.standing import Standing
 from workbench.data_files import data_dir
 from workbench.evaluating.measure import measure
 from workbench.evaluating.project import (
@@ -198,7 +199,7 @@ def _named(on_standing: OnStanding | None, suite: str) -> OnStanding | None:
     """Progress bars of a suite's own, since the same policies answer there too."""
     if on_standing is None:
         return None
-    return lambda now: on_standing(replace(now, judge=f"{suite}: {now.judge}"))
+    return lambda now: on_standing(replace(now, who=f"{suite}: {now.who}"))
 
 
 class _Purse:

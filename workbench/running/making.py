@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.errors import BadInput
 from pipelines.generate.prompts import read_prompts
-from pipelines.judge.budget import Limits
+from pipelines.stages.budget import Limits
 from workbench.data_files import data_dir
 from workbench.prompt_sets import prompts_path
 from workbench.running.task import Did, Task, ended, failed, words

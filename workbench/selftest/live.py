@@ -16,7 +16,6 @@ from pipelines.agreement.estimate import Estimate
 from pipelines.agreement.intervals import wilson
 from pipelines.agreement.position import labels_by_order, position_bias
 from pipelines.importing import import_file
-from pipelines.judge.budget import Limits
 from pipelines.judge.spec import JudgeSpec
 from pipelines.preferences.combine import combine_judge
 from pipelines.records import PreferencePair
@@ -26,6 +25,7 @@ from pipelines.sandbox.grammar import draw_reply, draw_situation
 from pipelines.sandbox.judges import STANDARD_SKILL
 from pipelines.sandbox.scoring import true_preference
 from pipelines.sandbox.traits import ModelTraits
+from pipelines.stages.budget import Limits
 from workbench.audit.draw import draw_round
 from workbench.audit.evidence import ceiling
 from workbench.audit.options import Overrides, draw_options

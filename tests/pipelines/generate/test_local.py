@@ -18,9 +18,9 @@ from pipelines.generate.prompts import read_prompts
 from pipelines.generate.reading import read_candidates
 from pipelines.generate.records import Candidate
 from pipelines.generate.runner import GenerateRun, run_generate
-from pipelines.judge.budget import Budget, Limits
 from pipelines.models.opening import build_engine
 from pipelines.models.spec import LocalOptions, ModelSpec
+from pipelines.stages.budget import Budget, Limits
 
 TINY = Path(__file__).parents[3] / "benchmarks" / "tiny_models.py"
 

@@ -23,12 +23,12 @@ from pipelines.generate.prompts import PromptFile, read_prompts
 from pipelines.generate.reading import read_candidates
 from pipelines.generate.records import Candidate
 from pipelines.generate.runner import GenerateFolder, GenerateRun, run_generate
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
 from pipelines.models.completions import Price
 from pipelines.models.endpoint import Endpoint, EndpointEngine
 from pipelines.models.retry import Backoff
 from pipelines.models.spec import ModelSpec
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
 
 N_PROMPTS = 30
 
@@ -213,8 +213,8 @@ from pathlib import Path
 from pipelines.generate.draw import Sampling
 from pipelines.generate.prompts import read_prompts
 from pipelines.generate.runner import run_generate
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
 from pipelines.models.opening import build_engine
 from pipelines.models.spec import ModelSpec
 folder, url = Path(sys.argv[1]), sys.argv[2]

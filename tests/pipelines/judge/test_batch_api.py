@@ -12,10 +12,10 @@ from protocol_server import ServerHandle
 from pipelines.errors import BadInput
 from pipelines.judge import batch_files
 from pipelines.judge.batch_api import BatchImport, export_batches, import_batches
-from pipelines.judge.budget import Limits
 from pipelines.judge.manifest import read_manifest
 from pipelines.judge.runner import JudgeFolder
 from pipelines.models.completions import Price
+from pipelines.stages.budget import Limits
 
 
 @pytest.fixture

@@ -12,18 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import BadInput
-from pipelines.judge.log import (
-    JudgmentLog,
-    Mark,
-    Spend,
-    iter_lines,
-    judged_line,
-    judgment_of,
-    reply_of,
-    step_line,
-)
+from pipelines.judge.log import KINDS, Mark, judged_line, judgment_of
 from pipelines.models.engine import Reply
 from pipelines.records import Judgment
+from pipelines.stages.log import Spend, StageLog, iter_lines, reply_of, step_line
 
 MARK = Mark("s" * 32, 17, "p-17", "0" * 16, "ab")
 
@@ -84,8 +76,8 @@ def test_cut_anywhere_the_whole_lines_stay_and_more_can_follow(tmp_path_factory,
     whole = b"".join(lines)
     path.write_bytes(whole[:n_bytes])
     n_whole = whole[:n_bytes].count(b"\n")
-    assert [line is not None for _, line in iter_lines(path)] == [True] * n_whole
-    log = JudgmentLog(path)
+    assert [line is not None for _, line in iter_lines(path, KINDS)] == [True] * n_whole
+    log = StageLog(path)
     assert log.torn_bytes == len(whole[:n_bytes]) - len(b"".join(lines[:n_whole]))
     assert log.append(lines[0]) == len(b"".join(lines[:n_whole]))
     log.close()
@@ -95,7 +87,7 @@ def test_cut_anywhere_the_whole_lines_stay_and_more_can_follow(tmp_path_factory,
 def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path):
     path = tmp_path / "judgments.jsonl"
     path.write_bytes(b'{"kind":"step"}\n' + b"x" * 200_000)
-    log = JudgmentLog(path)
+    log = StageLog(path)
     log.close()
     assert log.torn_bytes == 200_000
     assert path.read_bytes() == b'{"kind":"step"}\n'
@@ -110,7 +102,7 @@ def test_the_disk_is_told_within_a_second(tmp_path, monkeypatch):
         told.append(time.monotonic())
 
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    log = JudgmentLog(tmp_path / "judgments.jsonl")
+    log = StageLog(tmp_path / "judgments.jsonl")
     line = judged_line(MARK, Judgment(judge="j", label="A"), None, None)
     time.sleep(0.7)
     assert told == []  # nothing was written
@@ -126,11 +118,12 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from pipelines.errors import BadInput
-from pipelines.judge.log import JudgmentLog, Mark, judged_line
+from pipelines.judge.log import Mark, judged_line
+from pipelines.stages.log import StageLog
 from pipelines.records import Judgment
 line = judged_line(Mark("s", 1, "p", "0", "ab"), Judgment(judge="j", label="A"), None, None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10 * len(line) + 30, resource.RLIM_INFINITY))
-log = JudgmentLog(Path(sys.argv[1]))
+log = StageLog(Path(sys.argv[1]))
 try:
     for _ in range(100):
         log.append(line)
@@ -150,11 +143,11 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_whole_lines(tmp_pa
     )
     assert "cannot be written" in child.stdout
     assert "make room, then run again" in child.stdout
-    assert [line is not None for _, line in iter_lines(path)] == [True] * 10
+    assert [line is not None for _, line in iter_lines(path, KINDS)] == [True] * 10
     assert path.read_bytes().endswith(b"\n")
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "runs").write_text("a file in the way")
     with pytest.raises(BadInput, match="cannot be written"):
-        JudgmentLog(tmp_path / "runs" / "judgments.jsonl")
+        StageLog(tmp_path / "runs" / "judgments.jsonl")

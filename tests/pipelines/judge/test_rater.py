@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pipelines.errors import BadInput, ServiceFailed
-from pipelines.judge.budget import Budget, Limits
 from pipelines.judge.rater import Rater
 from pipelines.models.engine import Reply, Request
 from pipelines.records import Message
+from pipelines.stages.budget import Budget, Limits
 
 PROMPT = (Message(role="user", content="Name a river."),)
 

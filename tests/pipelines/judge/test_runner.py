@@ -20,13 +20,13 @@ from protocol_server import ServerHandle
 from pipelines.config import RunConfig
 from pipelines.errors import BadInput
 from pipelines.importing import import_file
-from pipelines.judge.budget import Budget, Limits
-from pipelines.judge.lock import project_lock
 from pipelines.judge.manifest import read_manifest
 from pipelines.judge.runner import JudgeFolder, JudgeRun, Question, run_judge
 from pipelines.judge.spec import JudgeSpec
-from pipelines.judge.stop import StopSignal
 from pipelines.models.completions import Price
+from pipelines.stages.budget import Budget, Limits
+from pipelines.stages.lock import project_lock
+from pipelines.stages.stop import StopSignal
 from pipelines.store import PairStore
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal, Protocol
 
-from pipelines.judge.budget import Bound
+from pipelines.stages.budget import Bound
 
 GRACE_S = 10.0  # for what is in flight
 

@@ -14,12 +14,12 @@ from contextlib import aclosing
 from typing import Any, Generic, Self, TypeVar
 
 from pipelines.errors import ServiceFailed, WorkbenchError
-from pipelines.judge.budget import Budget
-from pipelines.judge.log import Head, JudgmentLog, Spend, step_line
-from pipelines.judge.manifest import Ended
-from pipelines.judge.stop import Stop, Stoppable, StopSignal
 from pipelines.models.completions import Price
 from pipelines.models.engine import Engine, Reply, Request
+from pipelines.stages.budget import Budget
+from pipelines.stages.log import Head, Spend, StageLog, step_line
+from pipelines.stages.manifest import Ended
+from pipelines.stages.stop import Stop, Stoppable, StopSignal
 
 HeadT = TypeVar("HeadT", bound=Head)
 Outcome = TypeVar("Outcome")
@@ -76,7 +76,7 @@ class WorkDesk(ABC, Generic[WorkT, Outcome]):
     def __init__(
         self,
         fresh: Iterator[WorkT],
-        log: JudgmentLog,
+        log: StageLog,
         budget: Budget,
         price: Price | None,
         on_change: Callable[[], None],
