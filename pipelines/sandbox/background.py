@@ -37,8 +37,10 @@ def in_background(
             async with running(models, seed=seed, constitution=constitution, tiny=tiny) as server:
                 url.set_result(server.url)
                 await ended.wait()
-        except OSError as error:
-            url.set_exception(error)
+        except Exception as error:
+            if url.done():
+                raise
+            url.set_exception(error)  # whoever waits for the address must not wait for ever
 
     def work() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

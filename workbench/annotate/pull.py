@@ -15,10 +15,9 @@ from workbench.annotate.answers import Intake, as_counts
 from workbench.annotate.client import Connection, find_address
 from workbench.annotate.staff import Staff
 from workbench.audit.design import RoundDesign
-from workbench.audit.extend import lock_round
 from workbench.audit.labels import read_prefix
 from workbench.audit.progress import progress
-from workbench.audit.rounds import find_round, read_design
+from workbench.audit.rounds import find_round, lock_round, read_design
 from workbench.db.models import ArgillaDataset, Item, Round
 from workbench.db.session import reading, writing
 from workbench.project import Project

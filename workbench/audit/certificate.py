@@ -32,7 +32,7 @@ from workbench.audit.evidence import (
 )
 from workbench.audit.labels import last_event
 from workbench.audit.reading import RoundReading, StratumReading, read_in
-from workbench.audit.rounds import find_round
+from workbench.audit.rounds import find_round, lock_round
 from workbench.db.session import writing
 from workbench.project import Project
 
@@ -51,7 +51,7 @@ def make_certificate(
     """
     now = time.time() if now is None else now
     with writing(project.engine) as session:
-        found = find_round(session, name)
+        found = lock_round(session, find_round(session, name).name)
         # Another server's clock may be ahead: what was read must not be later than the reading.
         read = read_in(session, found, max(now, last_event(session, found.id)))
         return certify_reading(session, project.name, read)

@@ -23,7 +23,7 @@ from workbench.audit.labels import read_prefix
 from workbench.audit.options import StratumOptions
 from workbench.audit.order import overlap_positions
 from workbench.audit.population import read_population
-from workbench.audit.rounds import find_round, pairs_drawn_in, read_design
+from workbench.audit.rounds import find_round, lock_round, pairs_drawn_in, read_design
 from workbench.db.models import Item, Round
 from workbench.db.session import reading, writing
 from workbench.project import Project
@@ -205,11 +205,6 @@ def replan(project: Project, design: RoundDesign) -> Plan:
             )
     values = all_slice_values(project, design.slices, design.n_imported)
     return Plan(design, population, values)
-
-
-def lock_round(session: Session, name: str) -> Round:
-    """The round, locked until this transaction ends, so that two extensions take turns."""
-    return session.scalars(select(Round).where(Round.name == name).with_for_update()).one()
 
 
 def n_drawn(session: Session, round_id: int, stratum: str) -> int:

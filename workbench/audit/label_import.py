@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 from pipelines.errors import BadInput
 from pipelines.formats.rejects import Reject
 from workbench.audit.design import RoundDesign, text_hash
-from workbench.audit.extend import lock_round
 from workbench.audit.items import shown, text_fingerprint
 from workbench.audit.label_files import ReadLabel, file_hash, read_labels
 from workbench.audit.order import key
-from workbench.audit.rounds import find_round, read_design
+from workbench.audit.rounds import find_round, lock_round, read_design
 from workbench.db.models import Annotator, Item, LabelImport, Slot, Vote
 from workbench.db.session import reading, writing
 from workbench.project import Project

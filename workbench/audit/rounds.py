@@ -46,6 +46,13 @@ def find_round(session: Session, name: str | None = None) -> Round:
     raise BadInput(f"no round is called {name!r}; there are {', '.join(r.name for r in rounds)}")
 
 
+def lock_round(session: Session, name: str) -> Round:
+    """The round, locked until this transaction ends: who extends, fills or certifies it takes
+    turns, and votes wait, since each refers to its round. (SQLite has one writer anyway.)
+    """
+    return session.scalars(select(Round).where(Round.name == name).with_for_update()).one()
+
+
 def read_design(found: Round) -> RoundDesign:
     """The design as it was frozen with the round."""
     return RoundDesign.model_validate(found.design)

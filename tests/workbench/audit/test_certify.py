@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from round_world import JUDGE, T0, answer, draw, drawn_ids, make_project, pair, skip, vote
@@ -49,6 +50,20 @@ def test_agreement_certifies_and_disagreement_warns(project: Project) -> None:
     assert trust.strata[0].n_labels_to_decision == decided_by(40)
     assert (warn.decision, warn.trusted) == ("WARN", False)
     assert any("more than 50.0% of the time" in sentence for sentence in trust.says)
+
+
+def test_a_vote_that_is_just_being_stored_is_waited_for(project: Project) -> None:
+    drawn = draw(project, 20)
+    first = drawn_ids(project, drawn.round_id)[0]
+    made: list[Certificate] = []
+    certifier = Thread(target=lambda: made.append(make_certificate(project)))
+    with writing(project.engine) as session:
+        vote(session, drawn.round_id, first, "A")
+        certifier.start()
+        certifier.join(0.5)
+        assert made == []
+    certifier.join(60)
+    assert made[0].strata[0].n_read == 1
 
 
 def test_the_certificate_holds_the_gate_of_its_labels(project: Project) -> None:
