@@ -82,3 +82,10 @@ def _up_to_end(row: list[int], end_ids: set[int]) -> list[int]:
         if token in end_ids:
             return row[: at + 1]
     return row
+
+
+def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """What ends a response: the tokenizer's word, and the model's own."""
+    said = [tokenizer.eos_token_id, model.generation_config.eos_token_id]
+    flat = [one for each in said for one in (each if isinstance(each, list) else [each])]
+    return tuple(dict.fromkeys(int(one) for one in flat if one is not None))

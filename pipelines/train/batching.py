@@ -1,4 +1,4 @@
-"""Batches of rows of like length: less padding, so less work, and each row still once an epoch."""
+"""Rows of like length together: less padding, so less work, and each row still once an epoch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,6 +46,14 @@ class LengthGrouped(Sampler[int]):
         rest = [batch for batch in batches if len(batch) < size]  # one at most: the last stays last
         for batch in [*(whole[k] for k in order), *rest]:
             yield from batch
+
+
+def alike(lengths: torch.Tensor, size: int) -> list[tuple[torch.Tensor, int]]:
+    """Rows in groups of up to `size` of about the same length, and each group's longest: little of
+    such a group is padding.
+    """
+    order = lengths.argsort(stable=True)
+    return [(part, int(lengths[part[-1]])) for part in order.split(size)]
 
 
 class ByLength:

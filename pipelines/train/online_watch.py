@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 
-from pipelines.models.sampling import sample_ids
+from pipelines.models.sampling import end_ids, sample_ids
 from pipelines.train.hacking import HELD_OUT, SEEN, repetition
-from pipelines.train.ppo import end_ids
 from pipelines.train.reward_functions import Function, Reward
 from pipelines.train.rows import PromptRow
 from pipelines.train.run_folder import RunFolder, write_json

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from pipelines.errors import BadInput, ServiceFailed
-from pipelines.models.sampling import sample_ids
+from pipelines.models.sampling import end_ids, sample_ids
+from pipelines.train.batching import alike
 from pipelines.train.hacking import repetition
 from pipelines.train.settings import PpoSettings
 
@@ -138,14 +139,6 @@ def roll_out(
     finished = torch.tensor([r[-1] in ends for r in responses], device=device)
     texts = tuple(tokenizer.batch_decode(responses, skip_special_tokens=True))
     return Rollout(ids, lengths, on, logps, reference, values, finished, tuple(responses), texts)
-
-
-def alike(lengths: Tensor, size: int) -> list[tuple[Tensor, int]]:
-    """Rows in groups of up to `size` of about the same length, and each group's longest: little of
-    such a group is padding.
-    """
-    order = lengths.argsort(stable=True)
-    return [(part, int(lengths[part[-1]])) for part in order.split(size)]
 
 
 def token_rewards(rollout: Rollout, reward: Tensor, kl_price: float) -> Tensor:
@@ -371,10 +364,3 @@ def mean_over_processes(figures: dict[str, float], accelerator: Accelerator) -> 
     values = torch.tensor(list(figures.values()), device=accelerator.device)
     mean = accelerator.reduce(values, reduction="mean").tolist()
     return dict(zip(figures, mean, strict=True))
-
-
-def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """What ends a response: the tokenizer's word, and the model's own."""
-    said = [tokenizer.eos_token_id, model.generation_config.eos_token_id]
-    flat = [one for each in said for one in (each if isinstance(each, list) else [each])]
-    return tuple(dict.fromkeys(int(one) for one in flat if one is not None))

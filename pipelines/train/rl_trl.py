@@ -19,6 +19,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from pipelines.errors import BadInput, ServiceFailed
+from pipelines.models.sampling import end_ids
 from pipelines.records import Message
 from pipelines.train.arguments import batch_of_a_process, training_arguments
 from pipelines.train.curves import append_point
@@ -26,7 +27,6 @@ from pipelines.train.hacking import repetition
 from pipelines.train.loading import load_model, lora_config
 from pipelines.train.online_setup import PreparedOnline, look_of, online_result, reward_of
 from pipelines.train.online_watch import Look
-from pipelines.train.ppo import end_ids
 from pipelines.train.reward_functions import Reward
 from pipelines.train.run import quiet_libraries
 from pipelines.train.run_folder import RunFolder

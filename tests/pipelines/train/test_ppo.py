@@ -13,6 +13,7 @@ from transformers import AutoModelForTokenClassification, LlamaConfig
 from pipelines.errors import BadInput, ServiceFailed
 from pipelines.sandbox.tiny_model import Shape, encode_prompt, make_tokenizer, new_model
 from pipelines.sandbox.world_prompts import draw_prompts
+from pipelines.train.batching import alike
 from pipelines.train.ppo import (
     ActorCritic,
     Players,
@@ -20,7 +21,6 @@ from pipelines.train.ppo import (
     Scores,
     State,
     advantages,
-    alike,
     mean_on,
     next_kl_price,
     next_multiplier,
