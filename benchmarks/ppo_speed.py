@@ -14,6 +14,7 @@ WORK, so the same command goes on where it stopped.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -100,13 +101,15 @@ def main() -> None:
         for price in PRICES:  # one after the other, so that all meet the same load
             for who, passes in WHO:
                 run = Run(who, passes, price, seed)
-                if not (work / run.name / "measured.json").exists():
+                if not (work / run.name / "cpu.json").exists():
+                    shutil.rmtree(work / run.name, ignore_errors=True)  # a part says no time
                     if who == THEIRS:
                         _train_theirs(work, reward_model, run, given.trl_python)
                     else:
                         one = ["--one", json.dumps(asdict(run))]
                         command = [__file__, str(work), str(reward_model), *one]
                         subprocess.run([sys.executable, *command], check=True)
+                if not (work / run.name / "measured.json").exists():
                     _measure(work / run.name, reward_model, seed)
                 said = json.loads((work / run.name / "measured.json").read_text())
                 found[run] = Measured(**said)

@@ -87,7 +87,7 @@ class World:
 
     def judge(self, limits: Limits | None = None, **more: Any) -> JudgeRun:
         budget = Budget(limits or Limits())
-        with project_lock(self.folder):
+        with project_lock(self.folder, "judge"):
             return asyncio.run(
                 run_judge(self.folder, self.store, self.question(), self.engine, budget, **more)
             )

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.stages.standing import Standing
-
 from pipelines.errors import BadInput
 from pipelines.generate.draw import Sampling
 from pipelines.generate.estimate import Estimate, estimate
@@ -20,6 +18,7 @@ from pipelines.models.opening import build_engine, check_bounded
 from pipelines.models.spec import ModelSpec
 from pipelines.stages.budget import Budget, Limits
 from pipelines.stages.lock import project_lock
+from pipelines.stages.standing import Standing
 from pipelines.stages.stop import StopSignal
 from workbench.judging import on_signals
 from workbench.project import Project

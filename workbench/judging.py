@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pipelines.stages.log import Spend
-from pipelines.stages.standing import Standing
 
 from pipelines.errors import BadInput
 from pipelines.judge.engines import question_of
@@ -26,6 +24,8 @@ from pipelines.judge.template import Template
 from pipelines.models.opening import build_engine, check_bounded
 from pipelines.stages.budget import Budget, Limits
 from pipelines.stages.lock import project_lock
+from pipelines.stages.log import Spend
+from pipelines.stages.standing import Standing
 from pipelines.stages.stop import StopSignal
 from workbench.project import Project
 
@@ -70,7 +70,7 @@ def judge_all(
     wanted = None if only is None else _rows(project, only)
     budget = Budget(limits)
     runs = []
-    with project_lock(project.dir), asyncio.Runner() as loop:
+    with project_lock(project.dir, "judge"), asyncio.Runner() as loop:
         for spec in specs:
             if spec.engine == "labeler":
                 runs.append(_label(project, spec))

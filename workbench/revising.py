@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.stages.standing import Standing
-
 from pipelines.config import ReviseSection
 from pipelines.constitution.estimate import ReviseEstimate, estimate
 from pipelines.constitution.log import read_state
@@ -23,6 +21,7 @@ from pipelines.models.opening import build_engine, check_bounded, price_of
 from pipelines.models.spec import ModelSpec
 from pipelines.stages.budget import Budget, Limits
 from pipelines.stages.lock import project_lock
+from pipelines.stages.standing import Standing
 from pipelines.stages.stop import StopSignal
 from workbench.data_files import data_dir
 from workbench.judging import on_signals

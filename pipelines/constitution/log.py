@@ -8,7 +8,7 @@ has lost at most what was in flight. Two kinds of lines:
 
 Each line names the plan (a hash of all that changes a question or an answer) and the response (its
 id and the hash of its texts), so it stays true whatever happens to the files around it. The file
-itself is the judges' `StageLog`: durable, one writer, a torn last line cut off.
+itself is a `StageLog`: durable, one writer, a torn last line cut off.
 """
 
 import json

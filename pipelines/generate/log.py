@@ -1,7 +1,6 @@
 """The append-only log of one model's candidates: `runs/generate/<model>/log.jsonl`.
 
-The file is the judges' `StageLog`: durable, one writer, a torn last line cut off. Two kinds of
-lines:
+The file is a `StageLog`: durable, one writer, a torn last line cut off. Two kinds of lines:
 
     step    one reply on the way to a prompt's candidates, asked and paid for once
     drawn   all candidates of a prompt, failures included; of several, the last one counts

@@ -9,7 +9,7 @@ from pipelines.errors import BadInput
 
 
 @contextmanager
-def project_lock(project_dir: Path, stage: str = "judge") -> Iterator[None]:
+def project_lock(project_dir: Path, stage: str) -> Iterator[None]:
     """Held until the block ends.
 
     Raises:

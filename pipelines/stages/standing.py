@@ -13,7 +13,7 @@ class Standing:
 
     who: str  # the judge, the model or the stage
     n_wanted: int
-    n_done: int  # judged or failed, in this run and before
+    n_done: int  # or failed, in this run and before
     n_before: int  # of them, before
     n_failed: int  # in this run
     usd: float  # in this run

@@ -43,7 +43,9 @@ def resume(folder: RunFolder, model: ActorCritic, optimizer: Any, start: State) 
         for name, weight in _trained(model).items():
             weight.copy_(kept["model"][name])
     optimizer.load_state_dict(kept["optimizer"])
-    return State(**json.loads((place / _STATE).read_text(encoding="utf-8")))
+    state = json.loads((place / _STATE).read_text(encoding="utf-8"))
+    # A run that an earlier version began had no baseline: its critic knows whole rewards.
+    return State(**{"baseline": 0.0, **state})
 
 
 def _trained(model: ActorCritic) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 Whatever is wrong with settings, prompts and functions is said before a weight is loaded.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def prepare_online(
     }
     at_once = section.batch_size
     if isinstance(section, PpoSettings):
-        at_once = min(at_once // section.minibatches, section.microbatch_size)
+        at_once = min(math.ceil(at_once / section.minibatches), section.microbatch_size)
     tokens = at_once * settings.max_length
     # Beside the policy a reference, which adapters make needless, and PPO's critic: four numbers
     # for each weight that is trained.
@@ -114,7 +115,7 @@ def prepare_online(
     check_memory(start, needed)
     asked = {
         "method": name,
-        "settings": settings.of_method(name) | {key: section.model_dump(mode="json")},
+        "settings": settings.of_method(name) | {key: section.of_run()},
         "functions": {one: scorer.said for one, scorer in functions.items()},
         "model": start.name,
         "model_hash": _hash_of(Path(start.source)),

@@ -328,18 +328,18 @@ def _gradient(
     for number, (group, width) in enumerate(groups, start=1):
         at, to = rows[group], slice(width - 1)
         here, old = on[at, to], rollout.logps[at, to]
-        logps, entropy, values = players.model(rollout.ids[at, :width], here)
-        loss_p = policy_loss(logps, old, advantage[at, to], here, settings.clip)
-        loss_v = value_loss(
-            values, rollout.values[at, to], target[at, to], here, settings.value_clip
-        )
-        spread = mean_on(entropy, here)
-        moved = mean_on((((logps - old).exp() - 1.0).abs() > settings.clip).float(), here)
-        loss = loss_p + loss_v - settings.entropy_bonus * spread
         share = here.sum() / n_tokens
         several = players.accelerator.no_sync(players.model)  # processes meet at the last group
         with several if number < len(groups) else nullcontext():
+            logps, entropy, values = players.model(rollout.ids[at, :width], here)
+            loss_p = policy_loss(logps, old, advantage[at, to], here, settings.clip)
+            loss_v = value_loss(
+                values, rollout.values[at, to], target[at, to], here, settings.value_clip
+            )
+            spread = mean_on(entropy, here)
+            loss = loss_p + loss_v - settings.entropy_bonus * spread
             players.accelerator.backward(share * loss)
+        moved = mean_on((((logps - old).exp() - 1.0).abs() > settings.clip).float(), here)
         for name, value in (
             ("policy_loss", loss_p), ("value_loss", loss_v), ("entropy", spread),
             ("clip_fraction", moved),

@@ -124,6 +124,10 @@ class OnlineSettings(Settings):
     watch_every: Whole = 0
     watch_prompts: Count = 64
 
+    def of_run(self) -> dict[str, Any]:
+        """What a run depends on, as JSON values: all but what only takes memory."""
+        return self.model_dump(mode="json", exclude={"microbatch_size"})
+
 
 class PpoSettings(OnlineSettings):
     """`[train.ppo]`. `violation_bound` below 1 makes it the constrained variant."""

@@ -9,8 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from pipelines.stages.manifest import Spent
-
 from pipelines.constitution.manifest import read_manifest as read_revise
 from pipelines.generate.manifest import read_manifest as read_generate
 from pipelines.generate.runner import GenerateFolder
@@ -18,6 +16,7 @@ from pipelines.judge.manifest import read_manifest as read_judge
 from pipelines.judge.runner import JudgeFolder
 from pipelines.models.opening import price_of
 from pipelines.models.spec import EngineSpec
+from pipelines.stages.manifest import Spent
 from pipelines.train.curves import read_curves
 from pipelines.train.run_folder import runs_of
 

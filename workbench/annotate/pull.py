@@ -92,9 +92,9 @@ def pull(
         raise BadInput(f"round {name!r} was not pushed to Argilla; `workbench argilla push` first")
     with Connection(find_address(project.dir, url)) as connection:
         fetched = _fetch(project, connection, design, round_id, pushed)
-    now = time.time() if now is None else now
     with writing(project.engine) as session:
         found = lock_round(session, name)
+        now = time.time() if now is None else now  # under the lock: after what it waited for
         staff = Staff(session, fetched.usernames, now)
         for user_id in sorted(fetched.asked | {answer.user_id for _, answer in fetched.answers}):
             staff.seat(found.id, user_id)

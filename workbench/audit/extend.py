@@ -54,7 +54,6 @@ def extend_round(
         BadInput: The round is closed, everything is drawn, or the imported pairs are no longer
             those it was drawn from.
     """
-    now = time.time() if now is None else now
     with reading(project.engine) as session:
         design = read_design(find_round(session, name))
     part = design.stratum(stratum)
@@ -66,6 +65,7 @@ def extend_round(
     plan = replan(project, design)
     with writing(project.engine) as session:
         found = lock_round(session, design.name)
+        now = time.time() if now is None else now  # under the lock: after what it waited for
         if found.closed_at is not None:
             raise BadInput(f"round {design.name!r} is closed; draw a new one with `audit draw`")
         round_id = found.id

@@ -74,7 +74,6 @@ def import_labels(
     Raises:
         BadInput: The file cannot be read, or the round is closed.
     """
-    now = time.time()
     digest = file_hash(path)
     with reading(project.engine) as session:
         found = find_round(session, round_name)
@@ -87,6 +86,7 @@ def import_labels(
         found = lock_round(session, name)
         if found.closed_at is not None:
             raise BadInput(f"round {name!r} is closed; import into an open round")
+        now = time.time()  # under the lock: not before what was certified while it waited
         intake = _Intake(session, found.id, read_design(found), now)
         for read in file.labels:
             intake.sort(read)

@@ -12,7 +12,7 @@ from workbench.audit.active_draw import read_active, recorded_stages
 from workbench.audit.argilla_votes import assisted_datasets
 from workbench.audit.design import MAIN, RoundDesign, Stratum, StratumDesign
 from workbench.audit.labels import PrefixLabels, read_prefix
-from workbench.audit.rounds import find_round, read_design
+from workbench.audit.rounds import find_round, lock_round, read_design
 from workbench.db.models import GateCrossing, Round
 from workbench.db.session import writing
 from workbench.project import Project
@@ -84,7 +84,7 @@ def read_round(project: Project, name: str | None = None, now: float | None = No
     """
     with writing(project.engine) as session:
         session.expire_on_commit = False
-        return read_in(session, find_round(session, name), now)
+        return read_in(session, lock_round(session, find_round(session, name).name), now)
 
 
 def read_in(session: Session, found: Round, now: float | None = None) -> RoundReading:

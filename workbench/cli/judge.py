@@ -144,7 +144,7 @@ def import_batch(
     opened = Project.open(project)
     (spec,) = chosen_judges(opened, [name])
     question, _ = question_for(opened, spec, _folders(opened))
-    with project_lock(opened.dir):
+    with project_lock(opened.dir, "judge"):
         done = import_batches(opened.dir, opened.store, question, files)
     if as_json:
         _print_json(asdict(done))

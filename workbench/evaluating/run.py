@@ -271,7 +271,7 @@ def _label_all(planned: Plan, project: Project) -> int:
     if not len(project.store) or _n_rounds(project):
         return 0
     names = [spec.name for spec in planned.judges]
-    with project_lock(project.dir):
+    with project_lock(project.dir, "judge"):
         labels = audited_judgments(project.store.annotations(), names)
         return project.store.put_judgments_by_row(AUDITED, labels)
 

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import BadInput
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.audit.remarks import Remarks, by_response
 from workbench.db.models import Adjudication, Annotator, Item, Round, Vote
 from workbench.db.session import reading
@@ -72,7 +73,8 @@ class RoundLabels:
 def read_labels(engine: Engine, round_name: str | None = None) -> RoundLabels:
     """The labels of one round, or of all rounds.
 
-    A person who voted on a pair in two rounds counts once, with the newer vote.
+    A person who voted on a pair in two rounds counts once, with the newer vote; one that was given
+    with the AI's label in sight does not replace one that was not.
 
     Raises:
         BadInput: There is no round of that name.
@@ -144,7 +146,11 @@ def _add_votes(
         .order_by(Vote.created_at, Vote.id)
     )
     for row in rows:
-        pair_of_item[row.item_id].votes[row.annotator_id] = LiveVote(
+        votes = pair_of_item[row.item_id].votes
+        before = votes.get(row.annotator_id)
+        if row.origin == ASSISTED and before is not None and before.origin != ASSISTED:
+            continue  # a label of one's own stands
+        votes[row.annotator_id] = LiveVote(
             annotator=people[row.annotator_id],
             label=row.label,
             both_bad=row.both_bad,

@@ -48,17 +48,22 @@ class Material:
             values = np.ascontiguousarray(getattr(self.evidence, name))
             digest.update(f"{name} {values.dtype} {values.shape}".encode())
             digest.update(values.tobytes())
+        digest.update(np.ascontiguousarray(self.blind_evidence().round_votes).tobytes())
         return digest.hexdigest()
 
     def blind_evidence(self) -> Evidence:
-        """The evidence without votes that were given with the AI's label in sight: they lean its
-        way, so of what it is worth, nothing is learned from them.
+        """The evidence without votes that were given with the AI's label in sight, and without the
+        adjudications of such pairs: these votes lean the AI's way, and what is adjudicated is what
+        people disputed. So nothing is learned from them of what the AI is worth.
         """
         votes = self.evidence.round_votes.copy()
+        adjudicated = self.evidence.adjudicated.copy()
         for row, pair in self.drawn.items():
             for vote in pair.votes.values():
-                votes[row, _CODES[vote.label]] -= vote.origin == ASSISTED
-        return replace(self.evidence, round_votes=votes)
+                if vote.origin == ASSISTED:
+                    votes[row, _CODES[vote.label]] -= 1
+                    adjudicated[row] = NONE
+        return replace(self.evidence, round_votes=votes, adjudicated=adjudicated)
 
     def people(self) -> list[str]:
         """Everybody whose name stands on a label, sorted."""

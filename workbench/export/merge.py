@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.records import HumanLabel, PreferencePair
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.export.labels import PairLabels
 
 
@@ -14,7 +15,8 @@ def merged(
 
     A vote replaces the label that came with the pair under the same name, an adjudication the
     adjudicator's vote. `meta.audit` keeps what a list of labels cannot say: the draw, the
-    adjudication, votes of "both are bad", error tags and ratings of each response.
+    adjudication, votes of "both are bad", error tags and ratings of each response; and labels that
+    were given with the AI's in sight, which whoever reads the file must not take for blind ones.
 
     Args:
         pair: As imported.
@@ -22,6 +24,7 @@ def merged(
         aliases: Replaces people's names, where given.
     """
     given: dict[str, HumanLabel] = {}
+    assisted: dict[str, str] = {}
     audit: dict[str, Any] = {}
     if drawn is not None:
         audit = {
@@ -30,6 +33,9 @@ def merged(
             "inclusion_prob": drawn.inclusion_prob,
         }
         for vote in sorted(drawn.votes.values(), key=lambda vote: vote.created_at):
+            if vote.origin == ASSISTED:
+                assisted[_alias(vote.annotator, aliases)] = vote.label
+                continue
             given[vote.annotator] = HumanLabel.model_validate(
                 {
                     "annotator": vote.annotator,
@@ -38,6 +44,8 @@ def merged(
                     "seconds": vote.seconds,
                 }
             )
+        if assisted:
+            audit["assisted"] = dict(sorted(assisted.items()))
         both_bad = [vote.annotator for vote in drawn.votes.values() if vote.both_bad]
         if both_bad:
             audit["both_bad"] = sorted(_alias(name, aliases) for name in both_bad)

@@ -56,7 +56,8 @@ def human_labels(project: Project, round_name: str | None) -> Labelled:
     evidence = material.blind_evidence()
     audited = audited_labels(evidence, material.annotations.prompt, edge_flags(material))
     if not len(audited):
-        raise Undefined("no pair has a human label yet; label some, or import labels")
+        seen = " without the AI's in sight" if material.evidence.round_votes.any() else ""
+        raise Undefined(f"no pair has a human label{seen} yet; label some, or import labels")
     return Labelled(project.store.pairs(audited.row.tolist()), audited)
 
 

@@ -5,11 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from pipelines.stages.standing import Standing
-
 from pipelines.agreement.estimate import Estimate
 from pipelines.errors import BadInput, ServiceFailed
 from pipelines.run import Step
+from pipelines.stages.standing import Standing
 from workbench.project import Project
 
 OnStanding = Callable[[Standing], None]

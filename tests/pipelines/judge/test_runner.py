@@ -225,7 +225,7 @@ def test_a_pair_whose_text_changed_is_judged_anew(world, tmp_path):
 
 def test_a_second_run_says_so_and_stops(world):
     with (
-        project_lock(world.folder),
+        project_lock(world.folder, "judge"),
         pytest.raises(BadInput, match=rf"another .* is running .*process {os.getpid()}"),
     ):
         world.judge()

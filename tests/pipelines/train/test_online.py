@@ -101,6 +101,7 @@ def test_a_finished_run_is_not_trained_again_and_another_is_refused(world):
     before = done.model.stat().st_mtime_ns
     online_world.run(world, "ppo", "once", steps=1)
     assert done.model.stat().st_mtime_ns == before
+    online_world.run(world, "ppo", "once", steps=1, microbatch_size=1)  # memory: not another run
     with pytest.raises(BadInput, match=r"another \[train\] ppo.steps;"):
         online_world.run(world, "ppo", "once", steps=2)
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from pipelines.stages.manifest import Spent
 
 from pipelines.generate.manifest import GenerateManifest
 from pipelines.judge.manifest import JudgeManifest
 from pipelines.run import Recipe
+from pipelines.stages.manifest import Spent
 from workbench.advising.costs import Cost, costs_of, total
 from workbench.project import Project
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from pipelines.stages.manifest import Spent, write_manifest
 
 from pipelines.judge.manifest import JudgeManifest
 from pipelines.judge.runner import JudgeFolder
+from pipelines.stages.manifest import Spent, write_manifest
 from workbench.export.cost_comparison import comparison_rows, cost_comparison
 from workbench.export.report import project_report
 from workbench.project import Project

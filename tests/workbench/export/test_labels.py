@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.agreement.annotations import NONE
 from pipelines.config import CONFIG_NAME
 from pipelines.errors import BadInput
+from workbench.audit.argilla_votes import ASSISTED
 from workbench.export.labels import audited_label, read_labels
+from workbench.export.material import gather
+from workbench.export.merge import merged
 from workbench.project import Project
 
 
@@ -52,6 +56,34 @@ def test_a_person_who_votes_in_two_rounds_counts_once_with_the_newer_vote(
     only_one = read_labels(project.engine, "one").pairs[both]
     assert [vote.label for vote in only_one.votes.values()] == ["A"]
     assert only_one.inclusion_prob == pytest.approx(40 / 57)
+
+
+def test_a_label_given_with_the_ais_in_sight_replaces_none_of_ones_own(
+    project: Project, draw: Any
+) -> None:
+    one = draw(project, "one", n_pairs=40)
+    audit = draw(project, "two", n_pairs=30)
+    first, second = sorted(set(one.pair_ids()) & set(audit.pair_ids()))[:2]
+    one.vote(first, "ana", "A", created_at=10.0)
+    audit.vote(first, "ana", "B", created_at=20.0, origin=ASSISTED, counts=False)
+    audit.vote(second, "ana", "B", created_at=20.0, origin=ASSISTED, counts=False)
+    audit.vote(second, "ben", "tie")
+    audit.adjudicate(second, "eve", "A", created_at=900.0)
+    pairs = read_labels(project.engine).pairs
+    assert [vote.label for vote in pairs[first].votes.values()] == ["A"]
+    assert sorted(vote.label for vote in pairs[second].votes.values()) == ["B", "tie"]
+    # In a file of pairs it does not pass for a blind one.
+    (pair,) = project.store.pairs(project.store.rows_of([second]).tolist())
+    given = merged(pair.model_copy(update={"human": ()}), pairs[second])
+    assert [(one.annotator, one.label) for one in given.human] == [("ben", "tie"), ("eve", "A")]
+    assert given.meta["audit"]["assisted"] == {"ana": "B"}
+    # What is learned of the AI comes from blind labels, and not from disputed pairs alone.
+    material = gather(project, None, "sol")
+    row = int(project.store.rows_of([second])[0])
+    blind = material.blind_evidence()
+    assert material.evidence.round_votes[row].tolist() == [0, 1, 1]
+    assert blind.round_votes[row].tolist() == [0, 0, 1]
+    assert (material.evidence.adjudicated[row], blind.adjudicated[row]) == (0, NONE)
 
 
 def test_the_rounds_say_which_label_they_audit(project: Project, draw: Any) -> None:

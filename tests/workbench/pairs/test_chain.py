@@ -151,7 +151,7 @@ def test_nothing_is_learned_from_labels_given_with_the_ais_in_sight(tmp_path):
         f"nothing is learned from {N_LABELLED} labels given with the AI's in sight"
     )
     assert made.counts.kept_by_source["human"] == N_LABELLED  # labels they are all the same
-    with pytest.raises(Undefined, match="no pair has a human label"):
+    with pytest.raises(Undefined, match="without the AI's in sight"):
         human_labels(project, None)
 
 
