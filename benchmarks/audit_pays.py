@@ -1,6 +1,7 @@
 """Does auditing pay? The sandbox's truth says whether a policy trained on audited labels is better.
 
     OMP_NUM_THREADS=1 python benchmarks/audit_pays.py run [--seeds 10] [--part 0/2] [--out FILE]
+                                                          [--judges position] [--hard]
     python benchmarks/audit_pays.py table [--out FILE]
 
 A cell is a judge, a treatment of its labels, a share of audited pairs and a seed. A seed draws the
@@ -162,10 +163,12 @@ def labels(cell: Cell, world: World) -> tuple[np.ndarray, np.ndarray, str]:
     return soft, every, applied
 
 
-def run_cell(cell: Cell, world: World, base: "Base") -> dict[str, Any]:
-    """Train on a cell's labels, and count by the truth."""
+def run_cell(cell: Cell, world: World, base: "Base", hard: bool) -> dict[str, Any]:
+    """Train on a cell's labels, or on the likelier side of each, and count by the truth."""
     began = time.process_time()
     soft, rows, applied = labels(cell, world)
+    if hard:
+        soft = (np.sign(soft - 0.5) + 1.0) / 2.0
     decisive = world.true[rows] != 0.5
     accuracy = float((((soft > 0.5) == (world.true[rows] > 0.5)) & (soft != 0.5))[decisive].mean())
     with tempfile.TemporaryDirectory() as folder:
@@ -245,14 +248,15 @@ def run(options: argparse.Namespace) -> None:
     done = {key(row) for row in read(options.out)}
     part, parts = (int(number) for number in options.part.split("/"))
     todo = [c for c in cells(options.seeds) if key(asdict(c)) not in done]
-    mine = [cell for cell in todo if cell.seed % parts == part]
+    judges = options.judges.split(",") if options.judges else ["none", *JUDGES]
+    mine = [cell for cell in todo if cell.seed % parts == part and cell.judge in judges]
     print(f"{len(done)} cells are done, {len(mine)} to do here", flush=True)
     base = Base()
     worlds: dict[int, World] = {}
     for cell in mine:
         if cell.seed not in worlds:
             worlds = {cell.seed: make_world(cell.seed, base.model, base.tokenizer)}
-        row = run_cell(cell, worlds[cell.seed], base)
+        row = run_cell(cell, worlds[cell.seed], base, options.hard)
         with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
@@ -320,6 +324,8 @@ def main() -> None:
     parser.add_argument("do", choices=("run", "table"))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--part", default="0/1", help="this process's share of the seeds, as 0/2")
+    parser.add_argument("--judges", default="", help="these alone, as position,random")
+    parser.add_argument("--hard", action="store_true", help="hard labels; takes a FILE of its own")
     parser.add_argument("--out", type=Path, default=Path("audit_pays.jsonl"))
     options = parser.parse_args()
     (run if options.do == "run" else table)(options)
