@@ -1,7 +1,7 @@
 """Does auditing pay? The sandbox's truth says whether a policy trained on audited labels is better.
 
     OMP_NUM_THREADS=1 python benchmarks/audit_pays.py run [--seeds 10] [--part 0/2] [--out FILE]
-                                                          [--judges position] [--hard]
+                                                          [--judges position] [--hard] [--beta 0.1]
     python benchmarks/audit_pays.py table [--out FILE]
 
 A cell is a judge, a treatment of its labels, a share of audited pairs and a seed. A seed draws the
@@ -163,7 +163,9 @@ def labels(cell: Cell, world: World) -> tuple[np.ndarray, np.ndarray, str]:
     return soft, every, applied
 
 
-def run_cell(cell: Cell, world: World, base: "Base", hard: bool) -> dict[str, Any]:
+def run_cell(
+    cell: Cell, world: World, base: "Base", hard: bool, dpo: DpoSettings
+) -> dict[str, Any]:
     """Train on a cell's labels, or on the likelier side of each, and count by the truth."""
     began = time.process_time()
     soft, rows, applied = labels(cell, world)
@@ -184,7 +186,7 @@ def run_cell(cell: Cell, world: World, base: "Base", hard: bool) -> dict[str, An
         settings = TrainSettings(
             model=str(base.folder), max_length=128, seed=cell.seed, device="cpu", tensorboard=False,
             save_every=100_000, warmup_share=0.1,
-            dpo=DPO.model_copy(update={"epochs": DPO.epochs * rounds}),
+            dpo=dpo.model_copy(update={"epochs": dpo.epochs * rounds}),
             reward=REWARD.model_copy(update={"epochs": REWARD.epochs * rounds}),
         )  # fmt: skip
         outcome: dict[str, Any] = {}
@@ -251,12 +253,12 @@ def run(options: argparse.Namespace) -> None:
     judges = options.judges.split(",") if options.judges else ["none", *JUDGES]
     mine = [cell for cell in todo if cell.seed % parts == part and cell.judge in judges]
     print(f"{len(done)} cells are done, {len(mine)} to do here", flush=True)
-    base = Base()
+    base, dpo = Base(), DPO.model_copy(update={"beta": options.beta})
     worlds: dict[int, World] = {}
     for cell in mine:
         if cell.seed not in worlds:
             worlds = {cell.seed: make_world(cell.seed, base.model, base.tokenizer)}
-        row = run_cell(cell, worlds[cell.seed], base, options.hard)
+        row = run_cell(cell, worlds[cell.seed], base, options.hard, dpo)
         with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
@@ -326,6 +328,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="this process's share of the seeds, as 0/2")
     parser.add_argument("--judges", default="", help="these alone, as position,random")
     parser.add_argument("--hard", action="store_true", help="hard labels; takes a FILE of its own")
+    parser.add_argument("--beta", type=float, default=DPO.beta, help="of DPO; a FILE of its own")
     parser.add_argument("--out", type=Path, default=Path("audit_pays.jsonl"))
     options = parser.parse_args()
     (run if options.do == "run" else table)(options)

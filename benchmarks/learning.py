@@ -1,17 +1,19 @@
 """Does it learn? The tiny model from labels of a 75%-accurate simulated judge, on one core.
 
     OMP_NUM_THREADS=1 python benchmarks/learning.py WORK [--seeds 3]
+    OMP_NUM_THREADS=1 python benchmarks/learning.py WORK --choose '{"passes": 2, "minibatches": 2}'
 
 Prints tables for README.md. True win rate over the model that training began with, at temperature
 1, on held-out messages that no setting was chosen on. WORK keeps what is done: the same command
-goes on.
+goes on. `--choose` is how settings of PPO are chosen: other seeds, other messages; WORK is one
+setting's.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,14 @@ CHOSEN_ON = (300, 777)  # the messages on which settings were chosen: how many, 
 STAGES = ("reward", "ppo", "rloo", "grpo", "dpo", "dpo-true")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What differs between the table and a choice: settings, and messages to measure on."""
+
+    ppo: dict[str, Any]
+    messages: list[Situation]
+
+
 class SettingsFile(Settings):
     """`data/helpdesk/training.toml`."""
 
@@ -60,32 +70,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--choose", type=json.loads, metavar="JSON", help="keys of [train.ppo]")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    choosing = given.choose is not None
+    first, stages = (14, STAGES[:2]) if choosing else (11, STAGES)
+    asked = Asked(given.choose or {}, chosen_on() if choosing else held_out(N_HELD_OUT))
     found = [
-        _kept(given.work / f"seed-{seed}", stage, seed)
-        for seed in range(11, 11 + given.seeds)
-        for stage in STAGES
+        _kept(given.work / f"seed-{seed}", stage, seed, asked)
+        for seed in range(first, first + given.seeds)
+        for stage in stages
     ]
-    for line in _table(found):
+    for line in _table(found, stages):
         print(line)
 
 
-def _kept(work: Path, stage: str, seed: int) -> dict[str, Any]:
+def _kept(work: Path, stage: str, seed: int, asked: Asked) -> dict[str, Any]:
     """A stage's figures, from before or now."""
     path = work / f"{stage}.json"
     if not path.exists():
-        figures = _stage(work, stage, seed)
+        figures = _stage(work, stage, seed, asked)
         print(stage, seed, figures, flush=True)
         path.write_text(json.dumps(figures))
     figures = json.loads(path.read_text())
     return {**figures, "estimate": Estimate(**figures["estimate"]), "stage": stage, "seed": seed}
 
 
-def _stage(work: Path, stage: str, seed: int) -> dict[str, Any]:
+def _stage(work: Path, stage: str, seed: int, asked: Asked) -> dict[str, Any]:
     """Train, and measure what came out."""
     start, tokenizer = _load(HELPDESK / "model"), AutoTokenizer.from_pretrained(HELPDESK / "model")
-    settings = _settings(seed, str(work / "runs" / "reward" / "model"))
+    settings = _settings(seed, str(work / "runs" / "reward" / "model"), asked.ppo)
     work.mkdir(parents=True, exist_ok=True)
     judged, true, accuracy = _data(work, start, tokenizer, seed)
     began = time.process_time()
@@ -99,7 +113,7 @@ def _stage(work: Path, stage: str, seed: int) -> dict[str, Any]:
     else:
         train(prepare("dpo", settings, work, true if stage == "dpo-true" else judged), folder)
     cpu_s = time.process_time() - began
-    situations = held_out(N_HELD_OUT)
+    situations = asked.messages
     if stage == "reward":
         pairs = sample_pairs(start, tokenizer, situations, seed)
         estimate = reward_accuracy(pairs, _scores(folder.model, pairs, settings.max_length))
@@ -112,11 +126,12 @@ def _stage(work: Path, stage: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _settings(seed: int, reward_model: str) -> TrainSettings:
+def _settings(seed: int, reward_model: str, ppo: dict[str, Any]) -> TrainSettings:
     file = read_toml(HELPDESK / "training.toml", SettingsFile, "settings of the trainers")
     said = file.train.model_dump() | {"model": str(HELPDESK / "model"), "seed": seed}
     for section in ("ppo", "rloo", "grpo"):
         said[section]["reward_model"] = reward_model
+    said["ppo"] |= ppo
     return TrainSettings.model_validate(said)
 
 
@@ -132,9 +147,14 @@ def _data(work: Path, start: Any, tokenizer: Any, seed: int) -> tuple[Path, Path
     return judged, true, json.loads(accuracy.read_text())
 
 
+def chosen_on() -> list[Situation]:
+    """Held-out messages on which settings are chosen."""
+    return draw_prompts(*CHOSEN_ON, "held-out")
+
+
 def held_out(n: int) -> list[Situation]:
     """Held-out messages that no setting was chosen on."""
-    seen = {one.text for one in draw_prompts(*CHOSEN_ON, "held-out")}
+    seen = {one.text for one in chosen_on()}
     fresh = [one for one in draw_prompts(2 * n, 2026, "held-out") if one.text not in seen]
     return fresh[:n]
 
@@ -150,10 +170,10 @@ def _scores(
     return lambda situation, reply: found[situation, reply]
 
 
-def _table(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _table(found: Sequence[dict[str, Any]], stages: Sequence[str]) -> Iterator[str]:
     yield "| stage | labels | by seed | worst interval | KL (nats) | CPU s, most |"
     yield "|---|---|---|---|---|---|"
-    for stage in STAGES:
+    for stage in stages:
         runs = [one for one in found if one["stage"] == stage]
         worst = min((one["estimate"] for one in runs), key=lambda each: each.estimate)
         true = stage == "dpo-true"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipelines.disk import write_whole
 from pipelines.errors import BadInput
 from pipelines.judge.desk import Ticket
-from pipelines.judge.index import TODO, LogIndex
+from pipelines.judge.index import PENDING, LogIndex
 
 NAME = "batches-out.txt"
 
@@ -44,7 +44,7 @@ def read_out(folder: Path, spec_hash: str, index: LogIndex) -> npt.NDArray[np.bo
     for _, place in _places(folder, spec_hash, index):
         if place is not None:
             out[place] = True
-    still: npt.NDArray[np.bool_] = out & (index.state == TODO)
+    still: npt.NDArray[np.bool_] = out & (index.state == PENDING)
     return still
 
 
@@ -66,7 +66,7 @@ def take_back(
     left = [
         line
         for line, place in _places(folder, spec_hash, index)
-        if place is None or (place not in back and index.state[place] == TODO)
+        if place is None or (place not in back and index.state[place] == PENDING)
     ]
     write_whole(path, "".join(f"{line}\n" for line in left))
 

@@ -19,7 +19,7 @@ from pipelines.records import Failure, Judgment, Order
 from pipelines.stages.log import Spend, iter_lines, reply_of
 from pipelines.store import PairStore
 
-TODO, JUDGED, FAILED = 0, 1, 2  # from FAILED on: FAILED + the code of the failure
+PENDING, JUDGED, FAILED = 0, 1, 2  # from FAILED on: FAILED + the code of the failure
 
 _STRAYS = 8_192
 _ROWS = 4_096
@@ -56,7 +56,7 @@ class LogIndex:
 
     def pending(self, retry_failed: bool) -> npt.NDArray[np.bool_]:
         """Which judgments are to do; shape (n_pairs, n_orders)."""
-        todo: npt.NDArray[np.bool_] = self.state == TODO
+        todo: npt.NDArray[np.bool_] = self.state == PENDING
         if retry_failed:
             todo |= self.state >= FAILED
         if self.out is not None:
@@ -73,7 +73,7 @@ class LogIndex:
     @property
     def n_todo(self) -> int:
         """How many were never judged."""
-        return int(np.count_nonzero(self._wanted(self.state == TODO)))
+        return int(np.count_nonzero(self._wanted(self.state == PENDING)))
 
     @property
     def n_judged(self) -> int:
@@ -176,5 +176,5 @@ def _place(
         if row >= 0 and index.text(row) == line["text"]:
             column = columns[line["order"]]
             # A line that was at its place is newer than one of an earlier store.
-            if index.state[row, column] == TODO:
+            if index.state[row, column] == PENDING:
                 _take(index, row, column, offset, line)

@@ -70,7 +70,7 @@ def sample_ids(
         places = places[:, -1:] + 1
         if n_going <= _THIN * len(rows):
             kept = going.nonzero()[:, 0]
-            cache.reorder_cache(kept)
+            cache.reorder_cache(kept)  # takes fewer rows too, and every kind of layer has it
             tokens, attended, places = tokens[kept], attended[kept], places[kept]
             rows, going = rows[kept], going[kept]
     model.train(was_training)

@@ -56,7 +56,11 @@ def human_labels(project: Project, round_name: str | None) -> Labelled:
     evidence = material.blind_evidence()
     audited = audited_labels(evidence, material.annotations.prompt, edge_flags(material))
     if not len(audited):
-        seen = " without the AI's in sight" if material.evidence.round_votes.any() else ""
+        seen = (
+            " without the AI's in sight"
+            if (material.evidence.round_votes != evidence.round_votes).any()
+            else ""
+        )
         raise Undefined(f"no pair has a human label{seen} yet; label some, or import labels")
     return Labelled(project.store.pairs(audited.row.tolist()), audited)
 
